@@ -1,0 +1,1 @@
+"""Benchmark evaluators: numpy, scipy and pycocotools. Knows nothing of torch or vos_occ."""
