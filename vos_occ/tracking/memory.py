@@ -1,0 +1,266 @@
+"""What is remembered of the tracks of one video, and how tracks are born, confirmed, lost and forgotten.
+
+Every live track is one row of a few fixed-size tensors; no mask, no feature map, no history. The rows are bounded by
+`max_tracks` and nothing is kept of a forgotten track, so the size does not grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vos_occ.tracking.association import NEW
+from vos_occ.tracking.tracks import TrackRows, TrackState, Update
+
+logger = logging.getLogger(__name__)
+
+
+class TrackMemory:
+    """The tracks of one video.
+
+    Per frame: compare the detections with `embeddings`, `boxes` and `labels`, `assign`, then `update`. The rows of
+    these tensors are the columns 1..K of the match scores. They live on the device of the detections.
+
+    Args:
+        embed_dim: D, the length of an embedding.
+        max_tracks: Most tracks alive at once. When more are needed the longest lost are forgotten first; when none
+            is lost, new detections are refused, least confident first. Either is logged once.
+        retain_frames: A track unseen for this many frames is forgotten; it can still be continued in the last of
+            them. None never forgets, as the original MaskTrack R-CNN.
+        label_memory: Which label a track is compared by: that of its first detection (original MaskTrack R-CNN) or
+            of its last (mmdet).
+        confirm_after: Detections needed until a track is confirmed. With more than one, a tentative track dies in
+            the first frame that misses it.
+        momentum: Share of the old embedding in the new one; 0 replaces it.
+
+    Source: MaskTrack R-CNN section 4; retention as mmdet's `BaseTracker.pop_invalid_tracks`, except that frames
+    without detections count too.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        max_tracks: int = 512,
+        *,
+        retain_frames: int | None = 20,
+        label_memory: Literal["first", "last"] = "last",
+        confirm_after: int = 1,
+        momentum: float = 0.0,
+    ) -> None:
+        if embed_dim < 1 or max_tracks < 1 or confirm_after < 1 or (retain_frames is not None and retain_frames < 1):
+            raise ValueError(
+                "embed_dim, max_tracks, confirm_after and retain_frames are at least 1, got "
+                f"{embed_dim}, {max_tracks}, {confirm_after} and {retain_frames}."
+            )
+        if label_memory not in ("first", "last"):
+            raise ValueError(f"Unknown label_memory {label_memory!r}; expected 'first' or 'last'.")
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"momentum is in [0, 1), got {momentum}.")
+        self.embed_dim = embed_dim
+        self.max_tracks = max_tracks
+        self.retain_frames = retain_frames
+        self.label_memory = label_memory
+        self.confirm_after = confirm_after
+        self.momentum = momentum
+        self._num_created = 0
+        self._last_frame: int | None = None
+        self._warned_full = False
+        self._rows = self._no_rows(torch.device("cpu"))
+
+    def __len__(self) -> int:
+        """Live tracks K, the tentative and the lost included."""
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"TrackMemory({len(self)}/{self.max_tracks} tracks, {self._num_created} so far, D {self.embed_dim})"
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(K, D) float32."""
+        return self._rows.embeddings
+
+    @property
+    def boxes(self) -> Tensor:
+        """(K, 4) float32, xyxy in source pixels, where each track was last seen."""
+        return self._rows.boxes
+
+    @property
+    def labels(self) -> Tensor:
+        """(K,) int64."""
+        return self._rows.labels
+
+    @property
+    def track_ids(self) -> Tensor:
+        """(K,) int64, >= 1, ascending."""
+        return self._rows.track_ids
+
+    @property
+    def last_seen(self) -> Tensor:
+        """(K,) int64, index of the frame in which each track was last seen."""
+        return self._rows.last_seen
+
+    @property
+    def hits(self) -> Tensor:
+        """(K,) int64, number of frames in which each track was seen."""
+        return self._rows.hits
+
+    @property
+    def states(self) -> Tensor:
+        """(K,) int64, values of `TrackState`."""
+        return self._rows.states
+
+    @property
+    def num_created(self) -> int:
+        """Tracks so far, the forgotten included; also the highest id given."""
+        return self._num_created
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the tensors."""
+        return self._rows.nbytes
+
+    def update(
+        self,
+        assignment: Tensor | None,
+        embeddings: Tensor,
+        boxes: Tensor,
+        labels: Tensor,
+        scores: Tensor,
+        frame_index: int,
+        *,
+        keep_embedding: Tensor | None = None,
+    ) -> Update:
+        """Take in the detections of one frame. Call it for frames without detections too.
+
+        Args:
+            assignment: (N,) int64 from `assign`, against the rows as they are now. None while there is no track, as
+                in the first frame: every detection is then new.
+            embeddings: (N, D).
+            boxes: (N, 4) xyxy in source pixels.
+            labels: (N,).
+            scores: (N,) in [0, 1].
+            frame_index: Higher than that of the last call.
+            keep_embedding: (N,) bool. True leaves the embedding of the continued track as it is: for detections too
+                occluded to say what the object looks like.
+
+        Returns:
+            The track id of each detection. New ids are given in the order of the detections.
+        """
+        assignment = self._validated(assignment, embeddings, boxes, labels, scores, frame_index)
+        self._last_frame = frame_index
+        if not len(self):
+            self._rows = self._no_rows(embeddings.device)
+        detections = self._as_new_rows(embeddings, boxes, labels, frame_index)
+        continues = assignment > NEW
+        track_ids = torch.full_like(assignment, -1)
+        track_ids[continues] = self._rows.track_ids[assignment[continues] - 1]
+        self._continue(detections.select(continues), assignment[continues] - 1, keep_embedding, continues)
+        self._forget(frame_index)
+
+        started = self._admit(assignment == NEW, scores)
+        track_ids[started] = self._num_created + 1 + torch.arange(len(started), device=track_ids.device)
+        self._num_created += len(started)
+        detections.track_ids[started] = track_ids[started]
+        self._rows = self._rows.append(detections.select(started))
+
+        is_confirmed = self._rows.track_ids[self._rows.states == TrackState.CONFIRMED]
+        return Update(track_ids, torch.isin(track_ids, is_confirmed))
+
+    def _continue(self, seen: TrackRows, rows: Tensor, keep_embedding: Tensor | None, continues: Tensor) -> None:
+        """Write the M detections `seen` into the tracks `rows` (M,), and mark all other tracks as missed."""
+        old = self._rows
+        embeddings = self.momentum * old.embeddings[rows] + (1 - self.momentum) * seen.embeddings
+        if keep_embedding is not None:
+            embeddings = torch.where(keep_embedding[continues][:, None], old.embeddings[rows], embeddings)
+        old.embeddings[rows] = embeddings
+        old.boxes[rows] = seen.boxes
+        old.last_seen[rows] = seen.last_seen
+        old.hits[rows] += 1
+        if self.label_memory == "last":
+            old.labels[rows] = seen.labels
+        missed = torch.ones_like(old.states, dtype=torch.bool)
+        missed[rows] = False
+        old.states[missed & (old.states == TrackState.CONFIRMED)] = TrackState.LOST
+        old.states[~missed & (old.hits >= self.confirm_after)] = TrackState.CONFIRMED
+
+    def _forget(self, frame_index: int) -> None:
+        """Drop the tracks whose time is over, and the tentative ones that this frame missed."""
+        unseen = frame_index - self._rows.last_seen
+        over = (self._rows.states == TrackState.TENTATIVE) & (unseen > 0)
+        if self.retain_frames is not None:
+            over |= unseen >= self.retain_frames
+        self._rows = self._rows.select(~over)
+
+    def _admit(self, wanted: Tensor, scores: Tensor) -> Tensor:
+        """Make room for new tracks; indices (M,) of those detections, of the (N,) bool `wanted`, that found some."""
+        indices = wanted.nonzero()[:, 0]
+        excess = len(self) + len(indices) - self.max_tracks
+        if excess <= 0:
+            return indices
+        self._warn_full()
+        lost = (self._rows.states == TrackState.LOST).nonzero()[:, 0]
+        longest = lost[self._rows.last_seen[lost].argsort(stable=True)][:excess]
+        keep = torch.ones(len(self), dtype=torch.bool, device=longest.device)
+        keep[longest] = False
+        self._rows = self._rows.select(keep)
+        best = scores[indices].argsort(descending=True, stable=True)[: self.max_tracks - len(self)]
+        return indices[best.sort().values]
+
+    def _warn_full(self) -> None:
+        if not self._warned_full:
+            logger.warning(
+                "All %d tracks are in use: the longest lost are forgotten, then new detections are refused. "
+                "Raise max_tracks or the score threshold. This is said once per video.",
+                self.max_tracks,
+            )
+        self._warned_full = True
+
+    def _as_new_rows(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, frame_index: int) -> TrackRows:
+        """The N detections as if each started a track, ids still to be given. Copies: rows are written in place."""
+        ones = torch.ones(len(boxes), dtype=torch.int64, device=embeddings.device)
+        state = TrackState.CONFIRMED if self.confirm_after == 1 else TrackState.TENTATIVE
+        return TrackRows(
+            embeddings=embeddings.detach().float().clone(),
+            boxes=boxes.detach().float().clone(),
+            labels=labels.detach().long().clone(),
+            track_ids=-ones,
+            last_seen=frame_index * ones,
+            hits=ones,
+            states=int(state) * ones,
+        )
+
+    def _no_rows(self, device: torch.device) -> TrackRows:
+        nothing = torch.zeros(0, device=device)
+        return self._as_new_rows(nothing.view(0, self.embed_dim), nothing.view(0, 4), nothing, 0)
+
+    def _validated(
+        self,
+        assignment: Tensor | None,
+        embeddings: Tensor,
+        boxes: Tensor,
+        labels: Tensor,
+        scores: Tensor,
+        frame_index: int,
+    ) -> Tensor:
+        """The assignment, or all new when there is none; ValueError when anything does not fit."""
+        num = len(boxes)
+        shapes = [tuple(tensor.shape) for tensor in (embeddings, boxes, labels, scores)]
+        if shapes != [(num, self.embed_dim), (num, 4), (num,), (num,)]:
+            raise ValueError(
+                f"Expected embeddings (N, {self.embed_dim}), boxes (N, 4), labels (N,) and scores (N,), got {shapes}."
+            )
+        if self._last_frame is not None and frame_index <= self._last_frame:
+            raise ValueError(f"Frames come in order: got frame {frame_index} after frame {self._last_frame}.")
+        if assignment is None:
+            if len(self):
+                raise ValueError(f"An assignment is needed: the memory holds {len(self)} tracks.")
+            return torch.zeros(num, dtype=torch.int64, device=embeddings.device)
+        if assignment.shape != (num,):
+            raise ValueError(f"Expected an assignment ({num},), got {tuple(assignment.shape)}.")
+        continued = assignment[assignment > NEW]
+        if len(continued) != len(continued.unique()) or (continued > len(self)).any():
+            raise ValueError(f"The assignment {assignment.tolist()} is not one-to-one onto {len(self)} tracks.")
+        return assignment.to(embeddings.device)
