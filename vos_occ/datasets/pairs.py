@@ -1,0 +1,162 @@
+"""Key/reference pairs for training: from videos, and from single images by two augmentations that keep ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+from mmdet.registry import DATASETS, TRANSFORMS  # isort: skip
+from mmdet.structures import DetDataSample, TrackDataSample  # isort: skip
+from mmdet.structures.mask import BitmapMasks  # isort: skip
+from mmengine.structures import InstanceData  # isort: skip
+from vos_occ.datasets import transforms
+from vos_occ.datasets.coco import CocoFrames
+from vos_occ.datasets.copy_paste import CopyPaste
+from vos_occ.datasets.sample import Sample
+from vos_occ.datasets.ytvis import YtvisFrames
+from vos_occ.structures.errors import InputError
+
+SOURCES = {"YtvisFrames": YtvisFrames, "CocoFrames": CocoFrames}
+for _transform in (transforms.RandomFlip, transforms.RandomScaleCrop, transforms.ColorJitter, transforms.DropSmall):
+    TRANSFORMS.register_module(name=f"Occ{_transform.__name__}", module=_transform)
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+
+class FrameSource(Protocol):
+    """What a data set must offer: `frames()[video]` lists usable frame indices, `load` reads one."""
+
+    classes: tuple[str, ...]
+
+    def frames(self) -> list[list[int]]: ...
+
+    def load(self, video: int, frame_index: int) -> Sample: ...
+
+
+@DATASETS.register_module()
+class FramePairs(Dataset):
+    """Every usable frame as a key frame, with a random reference frame of the same video.
+
+    Both frames of a video get the same augmentation (MaskTrack R-CNN: same scale and flip); an image is augmented
+    twice, independently, so that its instances move between key and reference.
+
+    Args:
+        sources: configs of `YtvisFrames` or `CocoFrames`, each with an optional `repeat` (how often its frames count).
+        pipeline: configs of transforms; the last size decides the tensor's size, so pairs of a batch are alike.
+        frame_range: the reference lies at most this many frames from the key (by frame index).
+        copy_paste: arguments of `CopyPaste`, applied to single images before they are augmented twice; None: not.
+        classes: names in label order, the same for all sources.
+
+    Raises:
+        InputError: no source has a usable frame.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[dict[str, Any]],
+        pipeline: Sequence[dict[str, Any]],
+        classes: Sequence[str],
+        frame_range: int = 100,
+        copy_paste: dict[str, Any] | None = None,
+    ) -> None:
+        self.classes = tuple(classes)
+        self.metainfo = {"classes": self.classes}
+        self.frame_range = frame_range
+        self.pipeline: list[Transform] = [TRANSFORMS.build(config) for config in pipeline]
+        self.copy_paste = CopyPaste(**copy_paste) if copy_paste else None
+        self.sources: list[FrameSource] = []
+        self._keys: list[tuple[int, int, int]] = []
+        self._usable: list[list[list[int]]] = []
+        for config in sources:
+            self._add_source(dict(config))
+        if not self._keys:
+            raise InputError("The training set is empty: no source has a frame with an annotated instance.")
+
+    def _add_source(self, config: dict[str, Any]) -> None:
+        repeat = config.pop("repeat", 1)
+        source = SOURCES[config.pop("type")](**config, classes=self.classes)
+        usable = source.frames()
+        keys = [(len(self.sources), video, t) for video, frames in enumerate(usable) for t in frames]
+        self.sources.append(source)
+        self._usable.append(usable)
+        self._keys.extend(keys * repeat)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """`inputs` (2, 3, H, W) uint8 RGB, key first, and `data_samples`, a TrackDataSample of both frames."""
+        rng = np.random.default_rng(np.random.randint(2**31))  # follows the worker's seed
+        for _ in range(10):
+            key, reference = self._pair(index, rng)
+            if len(key) and not key.crowd.all():
+                break
+            index = int(rng.integers(len(self)))
+        return pack_pair(key, reference)
+
+    def _pair(self, index: int, rng: np.random.Generator) -> tuple[Sample, Sample]:
+        source_index, video, t = self._keys[index]
+        source = self.sources[source_index]
+        key = source.load(video, t)
+        near = [u for u in self._usable[source_index][video] if u != t and abs(u - t) <= self.frame_range]
+        if near:
+            seed = int(rng.integers(2**31))
+            reference = source.load(video, int(rng.choice(near)))
+            return self._augment(key, seed), self._augment(reference, seed)
+        key, reference = self._paste(key, rng)
+        return self._augment(key, int(rng.integers(2**31))), self._augment(reference, int(rng.integers(2**31)))
+
+    def _paste(self, image: Sample, rng: np.random.Generator) -> tuple[Sample, Sample]:
+        """The image twice, with the same instances pasted at different places."""
+        if self.copy_paste is None or not len(image):
+            return image, image
+        cutouts = self.copy_paste.draw(lambda: self._random_sample(rng), rng)
+        targets = [int(target) for target in rng.choice(image.instance_ids, len(cutouts))]
+        key, reference = (self.copy_paste.paste(image, cutouts, targets, rng) for _ in range(2))
+        return key, reference
+
+    def _random_sample(self, rng: np.random.Generator) -> Sample:
+        source, video, t = self._keys[int(rng.integers(len(self)))]
+        return self.sources[source].load(video, t)
+
+    def _augment(self, sample: Sample, seed: int) -> Sample:
+        rng = np.random.default_rng(seed)
+        for transform in self.pipeline:
+            sample = transform(sample, rng)
+        return sample
+
+
+def pack_pair(key: Sample, reference: Sample) -> dict[str, Any]:
+    """Two samples of one size as mmdet's training input: frame 0 is the key, frame 1 the reference."""
+    images = np.stack([key.image, reference.image]).transpose(0, 3, 1, 2)
+    track_sample = TrackDataSample()
+    track_sample.video_data_samples = [_data_sample(key), _data_sample(reference)]
+    track_sample.set_metainfo({"key_frames_inds": [0], "ref_frames_inds": [1]})
+    return {"inputs": torch.from_numpy(np.ascontiguousarray(images)), "data_samples": track_sample}
+
+
+def _data_sample(sample: Sample) -> DetDataSample:
+    height, width = sample.image.shape[:2]
+    data_sample = DetDataSample(
+        metainfo={"img_shape": (height, width), "ori_shape": (height, width), "scale_factor": (1.0, 1.0)}
+    )
+    data_sample.gt_instances = _instances(sample.select(~sample.crowd))
+    data_sample.ignored_instances = _instances(sample.select(sample.crowd))
+    return data_sample
+
+
+def _instances(sample: Sample) -> InstanceData:
+    height, width = sample.image.shape[:2]
+    return InstanceData(
+        bboxes=torch.from_numpy(sample.boxes()),
+        labels=torch.from_numpy(sample.labels),
+        masks=BitmapMasks(sample.masks, height, width),
+        instances_ids=torch.from_numpy(sample.instance_ids),
+        hidden=torch.from_numpy(sample.hidden),
+        in_front=torch.from_numpy(sample.in_front),
+    )

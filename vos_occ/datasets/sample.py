@@ -1,0 +1,68 @@
+"""One annotated frame in memory, before it becomes tensors. Knows nothing of files or of mmdet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+UNKNOWN_ORDER = -1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and what is known of the instances in it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) uint8 in {0, 1}, visible pixels.
+        labels: (N,) int64, 0-based class index.
+        instance_ids: (N,) int64, >= 1, the same object has the same id in every frame of a video.
+        hidden: (N,) float32 in [0, 1], fraction of the object that others cover; nan where unknown.
+        in_front: (N, N) int8; `in_front[i, j]` is 1 when i lies in front of j, 0 when it does not, -1 when unknown.
+        crowd: (N,) bool; crowd regions are ignored in training and occlude nothing.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    labels: np.ndarray
+    instance_ids: np.ndarray
+    hidden: np.ndarray
+    in_front: np.ndarray
+    crowd: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.masks)
+        assert self.masks.shape[1:] == self.image.shape[:2], (self.masks.shape, self.image.shape)
+        assert len(self.labels) == len(self.instance_ids) == len(self.hidden) == len(self.crowd) == count
+        assert self.in_front.shape == (count, count), self.in_front.shape
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def select(self, keep: np.ndarray) -> Sample:
+        """The sample with the instances at `keep` (indices, or a bool mask) only."""
+        index = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return replace(
+            self,
+            masks=self.masks[index],
+            labels=self.labels[index],
+            instance_ids=self.instance_ids[index],
+            hidden=self.hidden[index],
+            in_front=self.in_front[np.ix_(index, index)],
+            crowd=self.crowd[index],
+        )
+
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float32 xyxy of the visible masks, end-exclusive; zeros for an empty mask."""
+        boxes = np.zeros((len(self), 4), np.float32)
+        for box, mask in zip(boxes, self.masks, strict=True):
+            columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+            if len(columns):
+                box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        return boxes
+
+
+def unknown_order(count: int) -> np.ndarray:
+    """(count, count) int8 order of instances of which nothing is known."""
+    return np.full((count, count), UNKNOWN_ORDER, np.int8)

@@ -1,0 +1,267 @@
+"""MaskTrack R-CNN (Yang et al., ICCV 2019) on an mmdet two-stage detector, with any RoI mask head of ours.
+
+Training is mmdet's, with the RPN bug of its port fixed; inference is ours: detections are associated first, and the
+mask head runs only on those that continue or start a track. Nothing here knows files, videos or result formats.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+from mmdet.models.mot import BaseMOTModel  # isort: skip
+from mmdet.registry import MODELS  # isort: skip
+from mmdet.structures import DetDataSample  # isort: skip
+from mmdet.structures.bbox import bbox_overlaps  # isort: skip
+from mmengine.structures import InstanceData  # isort: skip
+from vos_occ.models.bilayer.prediction import BilayerPrediction
+from vos_occ.models.video import embedding  # noqa: F401  (registers the track head)
+from vos_occ.models.video.contract import VideoMeta, VideoState
+from vos_occ.structures import FrameResult
+from vos_occ.structures.occlusion import predict_order
+from vos_occ.structures.rle import Rle, area, paste_and_encode
+from vos_occ.tracking.association import assign, match_scores
+from vos_occ.tracking.memory import TrackMemory
+
+
+@dataclass(frozen=True)
+class NetworkImage:
+    """A frame as the network sees it.
+
+    Attributes:
+        tensor: (1, 3, h, w) float, normalised and padded.
+        scale: (4,) float, multiplies xyxy in source pixels to get network pixels.
+        shape: (height, width) in network pixels before padding.
+    """
+
+    tensor: Tensor
+    scale: Tensor
+    shape: tuple[int, int]
+
+
+@MODELS.register_module()
+class OccMaskTrackRCNN(BaseMOTModel):
+    """MaskTrack R-CNN with a bilayer (or plain) mask head.
+
+    Args:
+        detector: config of an mmdet two-stage detector whose RoI head is a `BilayerRoIHead`.
+        track_head: config of an `OccRoITrackHead`.
+        memory: arguments of `TrackMemory` besides the embedding's length.
+        association: arguments of `match_scores` and `assign` (`method`, weights, `reassign_losers`).
+        occlusion: `enabled` False never runs the occluder branch; `order_known` False, for heads trained with
+            occluder target `all`, reports occluder masks but neither hidden fractions nor an order;
+            `keep_embedding_above`: a track's embedding is not overwritten while more than this fraction is hidden.
+        test_scale: (long side, short side) in pixels that frames are resized to fit, ratio kept; as mmdet's `Resize`.
+        data_preprocessor: `TrackDataPreprocessor` with RGB mean and std.
+    """
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        detector: dict[str, Any],
+        track_head: dict[str, Any],
+        memory: dict[str, Any] | None = None,
+        association: dict[str, Any] | None = None,
+        occlusion: dict[str, Any] | None = None,
+        test_scale: tuple[int, int] = (640, 360),
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.detector = MODELS.build(detector)
+        self.track_head = MODELS.build(track_head)
+        self.memory_options = dict(memory or {})
+        self.association_options = dict(association or {})
+        self.occlusion_options = {"enabled": True, "order_known": True, "keep_embedding_above": 1.0, **(occlusion or {})}
+        self.test_scale = tuple(test_scale)
+
+    # training
+
+    def loss(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> dict[str, Tensor]:
+        """Losses of key/reference pairs.
+
+        Args:
+            inputs: (B, 2, 3, H, W) float, normalised.
+            data_samples: B track samples with one key and one reference frame each.
+
+        Returns:
+            RPN, box, mask, occluder, hidden and match losses by name.
+        """
+        keys = [sample.get_key_frames()[0] for sample in data_samples]
+        key_index = torch.tensor([sample.key_frames_inds[0] for sample in data_samples])
+        ref_index = torch.tensor([sample.ref_frames_inds[0] for sample in data_samples])
+        batch = torch.arange(len(inputs))
+        images = torch.cat([inputs[batch, key_index], inputs[batch, ref_index]])
+        feats = self.detector.extract_feat(images)
+        key_feats = tuple(feat[: len(inputs)] for feat in feats)
+        ref_feats = tuple(feat[len(inputs) :] for feat in feats)
+
+        losses, proposals = self._rpn_loss(key_feats, keys)
+        track_proposals = [InstanceData(priors=proposal.bboxes) for proposal in proposals]
+        losses.update(self.detector.roi_head.loss(key_feats, proposals, keys))
+        losses.update(self.track_head.loss(key_feats, ref_feats, track_proposals, data_samples))
+        return losses
+
+    def _rpn_loss(self, feats: tuple[Tensor, ...], samples: list[DetDataSample]) -> tuple[dict, list[InstanceData]]:
+        """RPN losses and proposals. The RPN knows one class: it is given labels of zero.
+
+        mmdet's `MaskTrackRCNN` hands it the class labels, by which every object of a class other than 0 is trained as
+        background (specs/trackers.md, B1).
+        """
+        config = self.detector.train_cfg.get("rpn_proposal", self.detector.test_cfg.rpn)
+        losses, proposals = self.detector.rpn_head.loss_and_predict(
+            feats, [class_agnostic(sample) for sample in samples], proposal_cfg=config
+        )
+        return {name if "rpn" in name else f"rpn_{name}": loss for name, loss in losses.items()}, proposals
+
+    def predict(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> list:
+        """Not offered: whole clips in memory are what this toolkit avoids. Use `VideoSession`."""
+        raise NotImplementedError("OccMaskTrackRCNN is run frame by frame: use vos_occ.VideoSession.")
+
+    # inference
+
+    def new_state(self, meta: VideoMeta) -> VideoState:
+        """An empty memory for one video."""
+        return VideoState(meta, TrackMemory(self.track_head.embed_dim, **self.memory_options))
+
+    @torch.inference_mode()
+    def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
+        """Segments and tracks one frame, (H, W, 3) uint8 RGB. Answers with that frame's result."""
+        network_image = self.prepare(image)
+        feats = self.detector.extract_feat(network_image.tensor)
+        detections = self.detect(feats, network_image)
+        boxes = detections.bboxes / network_image.scale
+        embeddings = self.track_head.embed(feats, detections.bboxes)
+        assignment = self.associate(state.memory, embeddings, boxes, detections.labels, detections.scores)
+        keep = (assignment >= 0).nonzero()[:, 0]
+        prediction = self.predict_masks(feats, detections[keep])
+        update = state.memory.update(
+            assignment[keep],
+            embeddings[keep],
+            boxes[keep],
+            detections.labels[keep],
+            detections.scores[keep],
+            frame_index,
+            keep_embedding=self._too_hidden(prediction),
+        )
+        shown = (update.confirmed & (update.track_ids > 0)).nonzero()[:, 0]
+        return [
+            self._result(
+                state, frame_index, update.track_ids[shown], detections[keep[shown]], boxes[keep[shown]],
+                prediction.select(shown),
+            )
+        ]  # fmt: skip
+
+    def finish(self, state: VideoState) -> list[FrameResult]:
+        """Nothing: every frame was answered at once."""
+        return []
+
+    def prepare(self, image: np.ndarray) -> NetworkImage:
+        """Resizes, normalises and pads an (H, W, 3) uint8 RGB frame as mmdet's test pipeline does."""
+        height, width = image.shape[:2]
+        factor = min(max(self.test_scale) / max(height, width), min(self.test_scale) / min(height, width))
+        new_height, new_width = int(height * factor + 0.5), int(width * factor + 0.5)
+        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        mean, std = self.data_preprocessor.mean.flatten(), self.data_preprocessor.std.flatten()
+        tensor = torch.from_numpy(resized).to(mean.device).permute(2, 0, 1).float()
+        tensor = (tensor - mean[:, None, None]) / std[:, None, None]
+        divisor = self.data_preprocessor.pad_size_divisor
+        padding = (0, -new_width % divisor, 0, -new_height % divisor)
+        scale = tensor.new_tensor([new_width / width, new_height / height]).repeat(2)
+        return NetworkImage(F.pad(tensor, padding)[None], scale, (new_height, new_width))
+
+    def detect(self, feats: tuple[Tensor, ...], image: NetworkImage) -> InstanceData:
+        """Boxes (N, 4) in network pixels, labels and scores (N,), by falling score; no masks yet."""
+        meta = {
+            "img_shape": image.shape,
+            "ori_shape": image.shape,
+            "batch_input_shape": tuple(image.tensor.shape[-2:]),
+            "pad_shape": tuple(image.tensor.shape[-2:]),
+            "scale_factor": (1.0, 1.0),
+        }
+        proposals = self.detector.rpn_head.predict(feats, [DetDataSample(metainfo=meta)], rescale=False)
+        roi_head = self.detector.roi_head
+        return roi_head.predict_bbox(feats, [meta], proposals, roi_head.test_cfg, rescale=False)[0]
+
+    def associate(
+        self, memory: TrackMemory, embeddings: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor
+    ) -> Tensor:
+        """(N,) column of the memory that each detection continues: k + 1 for track k, 0 for a new one, -1 for none."""
+        if not len(memory) or not len(boxes):
+            return labels.new_zeros(len(boxes))
+        logits = F.pad(embeddings @ memory.embeddings.T, (1, 0))  # column 0: a new object
+        options = dict(self.association_options)
+        assign_options = {key: options.pop(key) for key in ("method", "reassign_losers") if key in options}
+        table = match_scores(
+            logits, scores, bbox_overlaps(boxes, memory.boxes), labels[:, None] == memory.labels, **options
+        )
+        return assign(table, **assign_options)
+
+    def predict_masks(self, feats: tuple[Tensor, ...], detections: InstanceData) -> BilayerPrediction:
+        """Mask logits of detections with boxes in network pixels, class chosen; occluders and hidden when asked for."""
+        outputs = ("occludee_mask", "occluder_mask", "hidden")
+        if not self.occlusion_options["enabled"]:
+            outputs = outputs[:1]
+        return self.detector.roi_head.predict_masks(feats, [detections.bboxes], [detections.labels], outputs=outputs)
+
+    def _too_hidden(self, prediction: BilayerPrediction) -> Tensor | None:
+        """(N,) bool: detections too occluded to say what the object looks like."""
+        if prediction.hidden is None or not self.occlusion_options["order_known"]:
+            return None
+        return prediction.hidden.sigmoid() > self.occlusion_options["keep_embedding_above"]
+
+    def _result(
+        self,
+        state: VideoState,
+        frame_index: int,
+        track_ids: Tensor,
+        detections: InstanceData,
+        boxes: Tensor,
+        prediction: BilayerPrediction,
+    ) -> FrameResult:
+        height, width = state.meta.height, state.meta.width
+        masks = paste(prediction.occludee_mask, boxes, height, width)
+        occluders = hidden = order = None
+        if prediction.occluder_mask is not None:
+            pasted = paste(prediction.occluder_mask, boxes, height, width)
+            occluders = [rle if area(rle) else None for rle in pasted]
+        if self.occlusion_options["order_known"] and prediction.hidden is not None:
+            hidden = prediction.hidden.sigmoid().cpu().numpy()
+        if self.occlusion_options["order_known"] and occluders is not None:
+            order = predict_order(masks, occluders, boxes.cpu().numpy())
+        return FrameResult(
+            frame_index=frame_index,
+            height=height,
+            width=width,
+            track_ids=track_ids.cpu().numpy(),
+            labels=detections.labels.cpu().numpy(),
+            scores=detections.scores.cpu().numpy(),
+            boxes=boxes.cpu().numpy(),
+            masks=masks,
+            occluder_masks=occluders,
+            hidden=hidden,
+            order=order,
+        )
+
+
+def paste(logits: Tensor, boxes: Tensor, height: int, width: int) -> list[Rle]:
+    """RLE masks of (N, 1, S, S) logits in (N, 4) boxes of source pixels."""
+    return paste_and_encode(logits[:, 0].float().cpu(), boxes.float().cpu(), height, width)
+
+
+def class_agnostic(sample: DetDataSample) -> DetDataSample:
+    """A copy of `sample` whose ground truth labels are zero; the original keeps its own."""
+    instances = copy(sample.gt_instances)
+    instances.labels = torch.zeros_like(instances.labels)
+    agnostic = copy(sample)
+    agnostic.gt_instances = instances
+    return agnostic
