@@ -1,0 +1,95 @@
+"""Encoded video files: H.264 in mp4, mov or mkv, VP9 in webm. Takes pictures with times; knows no file names' rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from vos_occ.structures.errors import UserError
+
+TIME_BASE = Fraction(1, 90_000)  # the clock of MPEG: every usual frame rate is a whole number of ticks
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """How files with one suffix are written."""
+
+    muxer: str
+    codec: str
+    codec_options: dict[str, str]
+    muxer_options: dict[str, str] = field(default_factory=dict)
+
+
+_H264 = {"crf": "18", "preset": "veryfast"}
+_VP9 = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
+_FASTSTART = {"movflags": "+faststart"}  # the index in front, so that browsers play before they have it all
+
+VIDEO_FORMATS = {
+    ".mp4": VideoFormat("mp4", "libx264", _H264, _FASTSTART),
+    ".m4v": VideoFormat("mp4", "libx264", _H264, _FASTSTART),
+    ".mov": VideoFormat("mov", "libx264", _H264, _FASTSTART),
+    ".mkv": VideoFormat("matroska", "libx264", _H264),
+    ".webm": VideoFormat("webm", "libvpx-vp9", _VP9),
+}
+
+
+class VideoSink:
+    """Encodes RGB pictures as yuv420p, the one pixel format that every browser and phone plays.
+
+    Odd widths and heights are padded to even ones by repeating the last column and row. Colours are converted to
+    BT.709 with limited range and tagged so; untagged video is guessed differently by different players.
+
+    Args:
+        path: where to write; replaced if it exists.
+        video_format: an entry of `VIDEO_FORMATS`.
+        fps: nominal rate, which the file announces; the pictures keep their own times.
+        width, height: of the pictures.
+
+    Raises:
+        UserError: this build of PyAV lacks the encoder.
+    """
+
+    def __init__(self, path: Path, video_format: VideoFormat, fps: Fraction, width: int, height: int) -> None:
+        self._padding = ((0, height % 2), (0, width % 2), (0, 0))
+        self._frame_ticks = max(1, round(1 / (fps * TIME_BASE)))
+        self._last_ticks = -1
+        self._converter = VideoReformatter()
+        self._container = av.open(
+            str(path), "w", format=video_format.muxer, container_options=dict(video_format.muxer_options)
+        )
+        try:
+            self._stream = self._container.add_stream(video_format.codec, rate=fps, options=video_format.codec_options)
+        except (av.error.FFmpegError, ValueError) as error:
+            self._container.close()
+            raise UserError(
+                f"This build of PyAV has no {video_format.codec} encoder. Get one: `pip install --force-reinstall av`."
+            ) from error
+        self._stream.width = width + width % 2
+        self._stream.height = height + height % 2
+        self._stream.pix_fmt = "yuv420p"
+        codec = self._stream.codec_context
+        codec.time_base = TIME_BASE
+        codec.thread_type = "AUTO"
+        codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = 1, 1, 1, 1  # limited, BT.709
+        self._container.start_encoding()  # opens the file now, so that a place we may not write to fails early
+
+    def write(self, image: np.ndarray, seconds: float) -> None:
+        """Adds one (H, W, 3) uint8 RGB picture; `seconds` since the first, larger than for the one before."""
+        padded = np.pad(image, self._padding, mode="edge") if any(after for _, after in self._padding) else image
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        frame = self._converter.reformat(rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        self._last_ticks = max(self._last_ticks + 1, round(seconds / TIME_BASE))
+        frame.pts, frame.time_base, frame.duration = self._last_ticks, TIME_BASE, self._frame_ticks
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Writes what the encoder still holds back, and the index."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
