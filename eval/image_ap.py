@@ -1,0 +1,125 @@
+"""COCO's average precision of instances in single images, by mask or by box.
+
+Equals pycocotools 2.0.11 `COCOeval`, and takes what that overwrites: ground truth that is to be ignored without
+being a crowd, with which AP is measured on a subset such as the instances that are hidden by more than 30 %.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_api
+
+from eval.average_precision import AveragePrecision, Group, average_precision, rank
+from eval.rle import Rle, areas, ious
+
+AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
+
+IouType = Literal["segm", "bbox"]
+
+
+@dataclass(frozen=True)
+class ImageObject:
+    """One object in one image, true or detected.
+
+    Attributes:
+        image_id: The image.
+        category_id: The category.
+        mask: Needed for "segm".
+        bbox: (x, y, width, height) in pixels. Needed for "bbox".
+        score: Confidence; of no meaning for ground truth.
+        iscrowd: Ground truth that stands for many objects: not to be found, and any number of detections may lie in it.
+        ignored: Ground truth that is not to be found; the one detection that matches it is not wrong.
+        area: Pixels as the annotation states them; None takes them from mask or box.
+    """
+
+    image_id: int
+    category_id: int
+    mask: Rle | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    score: float = 1.0
+    iscrowd: bool = False
+    ignored: bool = False
+    area: float | None = None
+
+
+def image_ap(
+    ground_truth: Sequence[ImageObject], detections: Sequence[ImageObject], iou_type: IouType = "segm"
+) -> AveragePrecision:
+    """Average precision and recall over the objects of images.
+
+    Args:
+        ground_truth: Every annotated object; ties fall by this order.
+        detections: At most the 100 best of each image and category count; equal scores keep this order.
+        iou_type: What is compared: masks ("segm") or boxes ("bbox"). A detection's area is that of the same thing.
+
+    Returns:
+        Areas: small to 32^2 pixels, medium to 96^2, large above.
+
+    Raises:
+        ValueError: An object lacks the mask or box to compare, masks of one image differ in size, or a score is not
+            finite.
+
+    Source: COCOeval.evaluateImg, accumulate and summarize.
+    """
+    return average_precision(_groups(ground_truth, detections, iou_type), AREA_RANGES)
+
+
+def _groups(
+    ground_truth: Sequence[ImageObject], detections: Sequence[ImageObject], iou_type: IouType
+) -> Iterator[Group]:
+    """One group per (image, category), images in the order of their ids."""
+    members: dict[tuple[int, int], tuple[list[ImageObject], list[ImageObject]]] = defaultdict(lambda: ([], []))
+    for side, objects in enumerate((ground_truth, detections)):
+        for thing in objects:
+            members[thing.image_id, thing.category_id][side].append(thing)
+    for (_, category_id), (truth, found) in sorted(members.items(), key=lambda item: item[0]):
+        found = [found[i] for i in rank([thing.score for thing in found])]
+        yield Group(
+            category_id=category_id,
+            scores=np.array([thing.score for thing in found], np.float64),
+            ious=_ious(found, truth, iou_type),
+            detection_areas=_areas(found, iou_type),
+            truth_areas=_areas(truth, iou_type),
+            crowd=np.array([thing.iscrowd for thing in truth], bool),
+            ignored=np.array([thing.ignored for thing in truth], bool),
+        )
+
+
+def _ious(found: Sequence[ImageObject], truth: Sequence[ImageObject], iou_type: IouType) -> NDArray[np.float64]:
+    crowd = [thing.iscrowd for thing in truth]
+    if iou_type == "segm":
+        return ious(_masks(found), _masks(truth), crowd)
+    if not found or not truth:
+        return np.zeros((len(found), len(truth)))
+    return np.asarray(mask_api.iou(_boxes(found), _boxes(truth), [int(flag) for flag in crowd]), np.float64)
+
+
+def _areas(objects: Sequence[ImageObject], iou_type: IouType) -> NDArray[np.float64]:
+    own = areas(_masks(objects)) if iou_type == "segm" else _boxes(objects)[:, 2:].prod(1)
+    stated = [float(value) if thing.area is None else thing.area for thing, value in zip(objects, own, strict=True)]
+    return np.array(stated, np.float64)
+
+
+def _masks(objects: Sequence[ImageObject]) -> list[Rle]:
+    masks = [thing.mask for thing in objects if thing.mask is not None]
+    if len(masks) < len(objects):
+        raise ValueError(_lacking(objects, "mask"))
+    return masks
+
+
+def _boxes(objects: Sequence[ImageObject]) -> NDArray[np.float64]:
+    boxes = [thing.bbox for thing in objects if thing.bbox is not None]
+    if len(boxes) < len(objects):
+        raise ValueError(_lacking(objects, "bbox"))
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def _lacking(objects: Sequence[ImageObject], what: str) -> str:
+    first = next(thing for thing in objects if getattr(thing, what) is None)
+    return f"An object of image {first.image_id} (category {first.category_id}) has no {what} to compare."
