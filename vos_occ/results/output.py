@@ -1,0 +1,117 @@
+"""How result files come to be: never over an existing one unless asked, never left half-written.
+
+Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TextIO
+
+from vos_occ.structures.errors import OutputExistsError
+
+
+def require_new(path: str | Path, overwrite: bool) -> None:
+    """Raise unless `path` is free: absent, or an empty folder, or allowed to be replaced.
+
+    Raises:
+        OutputExistsError: if there is something and `overwrite` is False.
+    """
+    path = Path(path)
+    if overwrite:
+        return
+    if path.is_dir():
+        if any(path.iterdir()):
+            raise OutputExistsError(f"Output folder '{path}' is not empty. Use --overwrite to replace.")
+    elif path.exists():
+        raise OutputExistsError(f"Output file '{path}' already exists. Use --overwrite to replace.")
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when the block ends without an error.
+
+    Until then it is a neighbour, `.<name>.part`, which is removed on an error. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> None:
+    """Write a whole file, or nothing. Replaces an existing file; text is UTF-8."""
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+class LineWriter:
+    """A text file that grows by whole lines, each flushed, so that a crash costs at most the line in flight.
+
+    The file is opened by its first line: a run that fails before that leaves no file, and an old one as it was.
+    `close` without a line makes an empty file; leaving a `with` block on an error does not.
+
+    Raises:
+        OutputExistsError: on construction, if the file exists and `overwrite` is False.
+    """
+
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        require_new(path, overwrite)
+        self.path = Path(path)
+        self._file: TextIO | None = None
+        self._closed = False
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(create=kind is None)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def write(self, line: str) -> None:
+        """Append one line, given without its newline."""
+        file = self._open()
+        file.write(line + "\n")
+        file.flush()
+
+    def close(self, create: bool = True) -> None:
+        """Close the file; `create` makes one even if no line was written. Closing twice is harmless."""
+        if create and not self._closed:
+            self._open()
+        if self._file is not None:
+            self._file.close()
+        self._closed = True
+
+    def _open(self) -> TextIO:
+        if self._closed:
+            raise ValueError(f"'{self.path}' is closed.")
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("w", encoding="utf-8", newline="\n")
+        return self._file
+
+
+class FrameOrder:
+    """Checks that frames arrive in ascending order, each at most once."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def advance(self, frame_index: int) -> None:
+        """Go on to a frame; raises ValueError if it does not come after the one before."""
+        if frame_index <= self._last:
+            raise ValueError(f"Frame {frame_index} came after frame {self._last}; frames are written in order.")
+        self._last = frame_index
