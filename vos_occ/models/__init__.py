@@ -1,0 +1,1 @@
+"""Networks: task-free layers, the bilayer occlusion head, and the video models built on them."""
