@@ -62,14 +62,13 @@ def roi_align_backward(
 
     Args:
         grad_output: (R, C, aligned_height, aligned_width).
-        grad_input: (B, C, H, W), zeros on entry, overwritten.
+        grad_input: (B, C, H, W), added to in place, as in mmcv.
     """
     sampling = _sampling(rois, grad_input, grad_output.shape[2:], spatial_scale, sampling_ratio, pool_mode, aligned)
-    batch, channels, height, width = grad_input.shape
-    grad = _channels_last(grad_output)
-    total = grad.new_zeros(batch, height, width, channels)
-    pool_backward(grad, sampling, total)
-    grad_input.copy_(total.permute(0, 3, 1, 2))
+    total = grad_input.to(_working_dtype(grad_input))
+    pool_backward(_channels_last(grad_output).contiguous(), sampling, total.permute(0, 2, 3, 1))
+    if total is not grad_input:
+        grad_input.copy_(total)
 
 
 def _sampling(
@@ -94,8 +93,8 @@ def _sampling(
 
 
 def _channels_last(features: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H, W, C) contiguous, in the working dtype. No copy when it is laid out so already."""
-    return features.permute(0, 2, 3, 1).to(_working_dtype(features)).contiguous()
+    """(B, C, H, W) -> (B, H, W, C) view, in the working dtype."""
+    return features.to(_working_dtype(features)).permute(0, 2, 3, 1)
 
 
 def _working_dtype(features: Tensor) -> torch.dtype:

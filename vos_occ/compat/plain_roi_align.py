@@ -5,10 +5,11 @@ bin, the average over the bin's samples included, and `cols` (bins_x, w) likewis
 
     rows @ crop @ cols.T        for every channel of its crop (h, w)
 
-The features are laid out channels-last, so that a crop is a strided view and nothing is gathered: the first product is
-one matrix product over all columns and channels, the second a batched one. The gradient runs the same products
-transposed and accumulates into the view. The alternative, gathering four neighbours for each sample, moves
-4 x C x samples values per RoI; `tools/benchmark_ops.py` has it as its naive baseline.
+Channels go last, so that the first product is one matrix product over all columns and channels, and the second a
+batched one. Where the RoIs cover the features more than once, the whole map is laid out so, and crops are strided views
+of it; where they are few and small, only their crops are. The gradient runs the same products transposed. The
+alternative, gathering four neighbours for each sample, moves 4 x C x samples values per RoI; `tools/benchmark_ops.py`
+has it as its naive baseline.
 
 The semantics are those of mmcv/ops/csrc/pytorch/cpu/roi_align.cpp: a sample more than one cell outside the features
 counts as zero, one that is nearer takes the value of the outermost cell, an RoI without area gives zeros.
@@ -46,21 +47,23 @@ class RoISampling:
     rows: AxisSampling
     cols: AxisSampling
 
+    def area(self) -> int:
+        """Cells in all crops together."""
+        return sum(height * width for height, width in zip(self.rows.length, self.cols.length, strict=True))
+
     def crops(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Walk over the RoIs.
 
         Args:
-            features: (B, H, W, C) contiguous.
+            features: (B, H, W, C) of any strides.
 
         Yields:
-            crop (h, w * C), a view of `features` with unit stride in its rows; rows (bins_y, h); cols (bins_x, w).
+            crop (h, w, C), a view of `features`; rows (bins_y, h); cols (bins_x, w).
         """
-        channels = features.size(3)
-        flat = features.flatten(2)  # (B, H, W * C)
         for index, image in enumerate(self.image):
             top, height = self.rows.first[index], self.rows.length[index]
             left, width = self.cols.first[index], self.cols.length[index]
-            crop = flat[image, top : top + height, left * channels : (left + width) * channels]
+            crop = features[image, top : top + height, left : left + width]
             yield crop, self.rows.weights[index, :, :height], self.cols.weights[index, :, :width]
 
 
@@ -68,17 +71,19 @@ def pool(features: Tensor, sampling: RoISampling) -> Tensor:
     """Average-pool every RoI.
 
     Args:
-        features: (B, H, W, C) contiguous.
+        features: (B, H, W, C) of any strides; a contiguous one is used as it lies.
 
     Returns:
         (R, bins_y, bins_x, C).
     """
     channels = features.size(3)
     bins_y, bins_x = sampling.rows.weights.size(1), sampling.cols.weights.size(1)
+    if _cover(sampling, features):
+        features = features.contiguous()
     pooled = features.new_empty(len(sampling.image), bins_y, bins_x, channels)
     for out, (crop, rows, cols) in zip(pooled, sampling.crops(features), strict=True):
-        lines = (rows @ crop).view(bins_y, -1, channels)  # (bins_y, w, C)
-        torch.matmul(cols, lines, out=out)
+        lines = rows @ crop.flatten(1)  # (bins_y, w * C); flatten copies a crop whose channels are not last in memory
+        torch.matmul(cols, lines.view(bins_y, -1, channels), out=out)
     return pooled
 
 
@@ -87,11 +92,22 @@ def pool_backward(grad: Tensor, sampling: RoISampling, grad_features: Tensor) ->
 
     Args:
         grad: (R, bins_y, bins_x, C) contiguous.
-        grad_features: (B, H, W, C) contiguous, added to in place.
+        grad_features: (B, H, W, C) of any strides, added to in place.
     """
-    for grad_bins, (grad_crop, rows, cols) in zip(grad, sampling.crops(grad_features), strict=True):
-        lines = cols.t() @ grad_bins  # (bins_y, w, C)
-        grad_crop.addmm_(rows.t(), lines.flatten(1))
+    if not _cover(sampling, grad_features):
+        for grad_bins, (grad_crop, rows, cols) in zip(grad, sampling.crops(grad_features), strict=True):
+            lines = cols.t() @ grad_bins  # (bins_y, w, C)
+            grad_crop += (rows.t() @ lines.flatten(1)).view(grad_crop.shape)
+        return
+    total = torch.zeros_like(grad_features, memory_format=torch.contiguous_format)
+    for grad_bins, (grad_crop, rows, cols) in zip(grad, sampling.crops(total), strict=True):
+        grad_crop.flatten(1).addmm_(rows.t(), (cols.t() @ grad_bins).flatten(1))
+    grad_features += total
+
+
+def _cover(sampling: RoISampling, features: Tensor) -> bool:
+    """Whether laying out the whole map (B, H, W, C) costs less than laying out each crop."""
+    return sampling.area() >= features[..., 0].numel()
 
 
 def sample_rois(
