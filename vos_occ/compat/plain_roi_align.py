@@ -13,6 +13,7 @@ has it as its naive baseline.
 
 The semantics are those of mmcv/ops/csrc/pytorch/cpu/roi_align.cpp: a sample more than one cell outside the features
 counts as zero, one that is nearer takes the value of the outermost cell, an RoI without area gives zeros.
+So does one that is not finite, where mmcv reads outside the features.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ def _sample_axis(start: Tensor, size: Tensor, cells: int, bins: int, sampling_ra
     bin_size = size / bins
     # mmcv rounds up in single precision whatever the dtype
     samples = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else bin_size.float().ceil().to(size)
-    samples = samples.clamp(min=0)[:, None, None]  # (R, 1, 1)
+    samples = samples.nan_to_num(0, 0, 0).clamp(min=0)[
+        :, None, None
+    ]  # (R, 1, 1); no samples in a box that is not finite
     most = int(samples.max()) if samples.numel() else 0
     sample = torch.arange(max(most, 1), device=size.device, dtype=size.dtype)  # (S,)
     bin_index = torch.arange(bins, device=size.device, dtype=size.dtype)[:, None]  # (bins, 1)
