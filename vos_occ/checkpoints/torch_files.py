@@ -1,12 +1,13 @@
 """Reads what `torch.save` wrote, without running code from the file.
 
 A torch file is a pickle, and a pickle may call any function. torch's restricted unpickler calls only what is on a list;
-this module holds that list: numpy's numbers and arrays, and stand-ins for the two names that mmengine's training
-checkpoints need beyond them. Knows nothing about models or mmengine.
+this module holds that list: numpy's numbers and arrays, argparse's Namespace (DETR's checkpoints), and stand-ins for
+the two names that mmengine's training checkpoints need beyond them. Knows nothing about models or mmengine.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import pickle
 import re
@@ -24,6 +25,8 @@ from vos_occ.structures.errors import CheckpointError
 logger = logging.getLogger(__name__)
 
 MapLocation = str | torch.device | Callable | dict | None
+
+MAGIC = (b"PK", b"\x80")  # zip; a bare pickle of protocol 2 or later, as before torch 1.6
 
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
@@ -52,6 +55,10 @@ def read_torch_file(path: Path, *, map_location: MapLocation = "cpu", trust: boo
     Raises:
         CheckpointError: The file is no torch file, or holds objects that are not on the list.
     """
+    with open(path, "rb") as file:
+        start = file.read(24)
+    if not start.startswith(MAGIC):
+        raise CheckpointError(f"{path} is not a torch file: it begins with {start!r}. Is the download complete?")
     if trust or _trusted.get():
         logger.warning("Loading %s without restrictions: code in this file is run.", path)
         return torch.load(path, map_location=map_location, weights_only=False)
@@ -92,7 +99,7 @@ def _statistics_method(owner: object, name: str) -> None:
 def _allowed_globals() -> list[Any]:
     """(object, name in the pickle) pairs. numpy renamed its core in 2.0; files carry either name."""
     core = np._core if hasattr(np, "_core") else np.core
-    allowed: list[Any] = [np.ndarray, np.dtype]
+    allowed: list[Any] = [np.ndarray, np.dtype, argparse.Namespace]
     allowed += [type(np.dtype(code)) for code in "?bhilqBHILQefdU"]
     for name in ("numpy.core.multiarray", "numpy._core.multiarray"):
         allowed.append((core.multiarray._reconstruct, f"{name}._reconstruct"))
@@ -104,7 +111,12 @@ def _allowed_globals() -> list[Any]:
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
     named = re.search(r"GLOBAL (\S+)", str(error))
-    found = f"the object {named[1]}" if named else f"more than tensors and numbers ({_first_line(error)})"
+    reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+    found = (
+        f"the object {named[1]}"
+        if named
+        else f"more than tensors and numbers ({reason[1] if reason else _first_line(error)})"
+    )
     return (
         f"{path} was not loaded: it holds {found}, which could run code. If you know where the file comes from, pass "
         "--trust-checkpoint (trust=True)."
@@ -112,5 +124,5 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0].rstrip(".") if text else type(error).__name__
+    """The first sentence of a message; torch goes on for a paragraph."""
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
