@@ -87,18 +87,22 @@ def render_text(text: str, cap_height: int) -> np.ndarray:
     return cv2.resize(canvas, (cells, line_height), interpolation=cv2.INTER_AREA)
 
 
-def candidate_rects(box: Sequence[float], size: tuple[int, int], image_size: tuple[int, int]) -> list[Rect]:
-    """Places for a tag near a box, best first, all moved into the picture as far as it is large enough.
+def candidate_rects(box: Sequence[float], size: tuple[int, int], image_size: tuple[int, int], gap: int) -> list[Rect]:
+    """Places for a tag round a box, best first, all moved into the picture as far as it is large enough.
 
     Args:
         box: xyxy in pixels of the picture.
         size: width and height of the tag.
         image_size: width and height of the picture.
+        gap: pixels between box and tag.
     """
-    x0, y0, x1, y1 = (round(float(value)) for value in box)
     width, height = size
-    corners = [(x0, y0 - height), (x1 - width, y0 - height), (x0, y1), (x1 - width, y1), (x0, y0), (x0, y1 - height)]
-    corners += [(x0, y0 - height * step) for step in (2, 3, 4)] + [(x0, y1 + height * step) for step in (1, 2)]
+    x0, y0, x1, y1 = (round(float(value)) for value in box)
+    above, below, left_of, right_of = y0 - gap - height, y1 + gap, x0 - gap - width, x1 + gap
+    corners = [(x0, above), (x1 - width, above), (x0, below), (x1 - width, below)]
+    corners += [(right_of, y0), (left_of, y0), (right_of, y1 - height), (left_of, y1 - height)]
+    corners += [(x0, above - height), (x0, above - 2 * height), (x0, below + height)]
+    corners += [(x0, y0), (x0, y1 - height)]
     rects = []
     for left, top in corners:
         left = max(0, min(left, image_size[0] - width))
@@ -107,14 +111,27 @@ def candidate_rects(box: Sequence[float], size: tuple[int, int], image_size: tup
     return rects
 
 
-def choose_place(candidates: Sequence[Rect], taken: Sequence[Rect], previous: int | None = None) -> int:
-    """Index of the candidate that covers least of the rectangles taken; among equals the place of the frame before,
-    so that tags do not jump about, then the first."""
-    covered = [sum(_overlap(rect, other) for other in taken) for rect in candidates]
-    least = min(covered)
-    if previous is not None and previous < len(covered) and covered[previous] == least:
+def choose_place(
+    candidates: Sequence[Rect], tags: Sequence[Rect], objects: Sequence[Rect], previous: int | None = None
+) -> int:
+    """Index of the best candidate: first of all clear of other tags, then covering little of any object.
+
+    Args:
+        candidates: from `candidate_rects`, all of one size.
+        tags: tags placed already.
+        objects: boxes of all objects.
+        previous: index taken in the frame before; kept unless another is clearly better, so that tags do not jump.
+    """
+    costs = []
+    for place, rect in enumerate(candidates):
+        on_tags = sum(_overlap(rect, other) for other in tags)
+        on_objects = sum(_overlap(rect, other) for other in objects)
+        area = (rect[2] - rect[0]) * (rect[3] - rect[1])
+        costs.append((20 * on_tags + on_objects) / area + 0.03 * place)
+    best = min(range(len(costs)), key=costs.__getitem__)
+    if previous is not None and previous < len(costs) and costs[previous] <= costs[best] + 0.3:
         return previous
-    return covered.index(least)
+    return best
 
 
 def _overlap(a: Rect, b: Rect) -> int:

@@ -21,6 +21,11 @@ _LEAST_HIDDEN = 0.01  # below this an object counts as unoccluded (level L0)
 _LONGEST_GAP = 5  # frames; a track unseen for longer starts a new trail
 
 
+def legible_scale(width: int, height: int, longer_side: int = 640) -> int:
+    """Smallest whole factor that makes a picture's longer side at least `longer_side` pixels: room for tags."""
+    return max(1, -(-longer_side // max(width, height)))
+
+
 @dataclass
 class _Trace:
     """What the overlay remembers of one track: where it stood, and where its tag was."""
@@ -58,8 +63,8 @@ class Overlay:
         trails: draw trails.
         trail_length: points of a trail, one per frame.
         alpha: opacity of the fill, in [0, 1].
-        scale: whole factor by which the picture is enlarged first. Small videos have no room for legible text, and
-            enlarged masks get smooth edges.
+        scale: whole factor by which the picture is enlarged first; see `legible_scale`. Small videos have no room for
+            text otherwise, and enlarged masks get smooth edges.
     """
 
     def __init__(
@@ -146,15 +151,16 @@ class Overlay:
 
     def _draw_labels(self, canvas: np.ndarray, result: FrameResult, colours: Sequence[Colour], pen: _Pen) -> None:
         height, width = canvas.shape[:2]
-        taken: list[Rect] = []
+        boxes = (result.boxes * self._scale).tolist()
+        objects = [(round(x0), round(y0), round(x1), round(y1)) for x0, y0, x1, y1 in boxes]
+        tags: list[Rect] = []
         for i in np.argsort(result.track_ids).tolist():  # the same order in every frame: tags keep their places
             label = Label(tuple(self._lines(result, i)), colours[i], pen.cap_height)
-            rects = candidate_rects(result.boxes[i] * self._scale, label.size, (width, height))
+            rects = candidate_rects(boxes[i], label.size, (width, height), gap=pen.line + 1)
             trace = self._traces[int(result.track_ids[i])]
-            trace.place = choose_place(rects, taken, trace.place)
-            rect = rects[trace.place]
-            taken.append(rect)
-            label.draw(canvas, rect[0], rect[1])
+            trace.place = choose_place(rects, tags, objects, trace.place)
+            tags.append(rects[trace.place])
+            label.draw(canvas, *rects[trace.place][:2])
 
     def _lines(self, result: FrameResult, i: int) -> Iterable[tuple[Run, ...]]:
         track_id, label = int(result.track_ids[i]), int(result.labels[i])
@@ -171,5 +177,5 @@ class Overlay:
         behind = result.hidden_by(i)
         if behind:
             runs.append((" behind " if runs else "behind ", _GREY))
-            runs += [(f"#{other} ", track_colour(other)) for other in behind]
+            runs += [(f"#{other}" + " " * (other != behind[-1]), track_colour(other)) for other in behind]
         return runs
