@@ -206,7 +206,7 @@ def slow_curve(outcomes: list, objects: int) -> tuple[float, float]:
     return float(np.mean(at)), points[-1][0] if points else 0.0
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def decode(counts: str) -> np.ndarray:
     return mask_api.decode({"size": [256, 256], "counts": counts}).astype(bool)
 

@@ -1,0 +1,1 @@
+"""Files to dataclasses, strictly: what does not fit raises a SchemaError that names file, record and cure."""
