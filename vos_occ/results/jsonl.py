@@ -1,6 +1,7 @@
 """The toolkit's own result file, schema `vos_occ/1`: a header line, then one JSON line per frame, as they come.
 
-Reading is in `jsonl_reader.py`. Undefined values are null. Numbers are written in the shortest form that reads back to the same float32.
+Undefined values are null. Numbers are written in the shortest form that reads back to the same float32. Reading is in
+`jsonl_reader.py`.
 """
 
 from __future__ import annotations
