@@ -91,7 +91,7 @@ class Record:
         if len(value) != length:
             raise self.error(
                 field,
-                f"has {len(value)} entries, but {owner} has {length} frames",
+                f"has {len(value)} {'entry' if len(value) == 1 else 'entries'}, but {owner} has {length} frames",
                 "Write one entry per frame, null where the object is not there.",
             )
         return value

@@ -19,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from eval.average_precision import AveragePrecision
 from eval.image_ap import ImageObject, image_ap
+from eval.readers.coco import read_coco, read_coco_results
 from eval.rle import Rle
 from eval.tube_ap import Tube, tube_ap, tube_ious
 
@@ -327,8 +328,6 @@ COCO_100_BBOX = (0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595)
     ("iou_type", "expected", "tolerance"), [("segm", COCO_100_SEGM, 5e-7), ("bbox", COCO_100_BBOX, 5e-4)]
 )
 def test_image_ap_on_a_hundred_coco_images(iou_type: Any, expected: tuple, tolerance: float) -> None:
-    from eval.readers.coco import read_coco, read_coco_results
-
     dataset = read_coco(COCO_100 / "instances_val2014_100.json")
     results = json.loads((COCO_100 / f"instances_val2014_fake{iou_type}100_results.json").read_text())
     assert len(results) == 734
