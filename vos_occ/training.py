@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 from mmengine.config import Config, DictAction  # isort: skip
 from mmengine.runner import Runner  # isort: skip
@@ -73,5 +75,8 @@ def train(
     if seed is not None:
         config.randomness = {"seed": seed}
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext():
-        Runner.from_cfg(config).train()
+        runner = Runner.from_cfg(config)
+        if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions
+            runner.model.to(memory_format=torch.channels_last)
+        runner.train()
     return Path(work_dir)

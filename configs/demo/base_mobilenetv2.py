@@ -20,6 +20,7 @@ model = dict(
         backbone=dict(
             type="MobileNetV2",
             out_indices=(1, 2, 4, 6),
+            frozen_stages=2,
             norm_cfg=dict(type="BN", requires_grad=False),
             norm_eval=True,
             init_cfg=dict(type="Pretrained", checkpoint="data/mobilenetv2_imagenet.safetensors"),
@@ -66,7 +67,8 @@ model = dict(
                 finest_scale=32,
             ),
             mask_head=dict(type="BilayerMaskHead", in_channels=channels, gcn_norm="gn", hidden_output=True),
-            occluder_target="in_front",
+            mask_targets=dict(occluder="in_front"),
+            mask_losses=dict(hidden_loss="smooth_l1", hidden=2.0, neg_when_empty=True),
         ),
         train_cfg=dict(
             rpn=dict(
@@ -122,15 +124,16 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-4, weight_decay=0.01),
     clip_grad=dict(max_norm=10.0, norm_type=2),
 )
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=3000, val_interval=10**9)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=5000, val_interval=10**9)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=150),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=150, end=3000, eta_min_ratio=0.02),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=150, end=5000, eta_min_ratio=0.02),
 ]
 default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50),
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=250, max_keep_ckpts=2),
 )
+channels_last = True
 custom_hooks = [dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.002, update_buffers=True)]
 log_processor = dict(by_epoch=False, window_size=50)
 randomness = dict(seed=0)

@@ -1,7 +1,7 @@
 # The synthetic world: trained on its train split, scored on held-back shapes and textures.
 _base_ = ["base_mobilenetv2.py"]
 
-classes = ("ball", "box", "star", "leaf", "bottle", "cushion")
+classes = ("ball", "brick", "star", "leaf", "bottle", "blossom")
 model = dict(detector=dict(roi_head=dict(bbox_head=dict(num_classes=6))))
 
 train_dataloader = dict(
@@ -17,7 +17,7 @@ train_dataloader = dict(
             dict(
                 type="YtvisFrames",
                 ann_file="data/synthetic/train/annotations_ytvis.json",
-                image_root="data/synthetic/train",
+                image_root="data/synthetic/train/frames",
             )
         ],
         pipeline=[

@@ -78,7 +78,7 @@ class CopyPaste:
         return [cutout for cutout in cutouts if cutout is not None]
 
     def _cut(self, sample: Sample, rng: np.random.Generator) -> Cutout | None:
-        areas = sample.masks.reshape(len(sample), -1).sum(1)
+        areas = sample.masks.sum((1, 2))
         candidates = np.flatnonzero((areas >= self.min_area) & standalone(sample))
         if not len(candidates):
             return None
@@ -141,8 +141,8 @@ def _append_in_front(sample: Sample, pasted: np.ndarray, instance_id: int, label
     """`sample` with one more instance, before all others; their visible masks and hidden fractions change."""
     count = len(sample)
     masks = sample.masks & ~pasted & 1
-    before = sample.masks.reshape(count, -1).sum(1).astype(np.float32)
-    after = masks.reshape(count, -1).sum(1).astype(np.float32)
+    before = sample.masks.sum((1, 2)).astype(np.float32)
+    after = masks.sum((1, 2)).astype(np.float32)
     covered = np.divide(before - after, before, out=np.zeros(count, np.float32), where=before > 0)
     in_front = np.zeros((count + 1, count + 1), np.int8)
     in_front[:count, :count] = sample.in_front

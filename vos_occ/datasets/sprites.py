@@ -78,5 +78,5 @@ def _relief_light(alpha: NDArray[np.float32], light: NDArray[np.float64], rng: n
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8)
     facing = (1.3 - slope_x * light[0] - slope_y * light[1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
-    rim = 1 - rng.uniform(0.25, 0.5) * np.exp(-np.maximum(distance - 0.5, 0) / 1.1)
+    rim = 1 - rng.uniform(0.35, 0.55) * np.exp(-np.maximum(distance - 0.5, 0) / 1.1)
     return np.clip(0.35 + 0.5 * facing, 0.3, 1.35).astype(np.float32) * rim

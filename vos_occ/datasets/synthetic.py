@@ -150,6 +150,7 @@ class SyntheticWorld:
         """Objects that keep crossing each other; more often than not they are of one class."""
         members, unit = len(depths), min(self.height / 192, self.width / 320)
         sizes = unit * np.clip(rng.uniform(50, 100) * rng.uniform(0.65, 1.35, members), *SIZES)
+        surfaces = rng.permutation(photographs).tolist()  # no two of a group alike, so that each can be known again
         shared = int(rng.integers(len(CLASSES)))
         start = rng.uniform(0, np.pi)
         layers = []
@@ -160,8 +161,7 @@ class SyntheticWorld:
             else:
                 direction = start + np.pi * (place + rng.uniform(-0.2, 0.2)) / members
                 path = member_path(centre, direction, float(sizes.mean()), rng)
-            photograph = photographs[int(rng.integers(len(photographs)))]
-            sprite = draw_sprite(CLASSES[label], self.split, size / 2, photograph, light, rng)
+            sprite = draw_sprite(CLASSES[label], self.split, size / 2, surfaces[place], light, rng)
             layers.append(Layer(sprite, path, label, depth))
         return layers
 

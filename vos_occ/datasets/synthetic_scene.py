@@ -63,7 +63,7 @@ class Backdrop:
             noise_corners=rng.integers(0, 65, (frames, 2)),
             blur=float(rng.choice((0.0, rng.uniform(0.35, 0.7)))),
             shadow_offset=-light * rng.uniform(0.05, 0.12),
-            shadow_strength=float(rng.uniform(0.3, 0.6)),
+            shadow_strength=float(rng.uniform(0.4, 0.7)),
         )
 
 

@@ -65,7 +65,7 @@ class RandomScaleCrop:
             if masks
             else np.zeros((0, *self.size), np.uint8),
         )
-        after = cropped.masks.reshape(len(masks), -1).sum(1, dtype=np.float64)
+        after = cropped.masks.sum((1, 2), dtype=np.float64)
         return cropped.select((after > 0) & (after >= self.min_kept * before))
 
 
@@ -116,5 +116,5 @@ class DropSmall:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         boxes = sample.boxes()
         sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-        areas = sample.masks.reshape(len(sample), -1).sum(1)
+        areas = sample.masks.sum((1, 2))
         return sample.select((areas >= self.min_area) & (sides >= self.min_side))

@@ -161,6 +161,15 @@ class OccMaskTrackRCNN(BaseMOTModel):
             )
         ]  # fmt: skip
 
+    @property
+    def score_threshold(self) -> float:
+        """Least score of a detection, in [0, 1]."""
+        return self.detector.roi_head.test_cfg.score_thr
+
+    @score_threshold.setter
+    def score_threshold(self, value: float) -> None:
+        self.detector.roi_head.test_cfg.score_thr = value
+
     def finish(self, state: VideoState) -> list[FrameResult]:
         """Nothing: every frame was answered at once."""
         return []

@@ -1,0 +1,171 @@
+"""A video in, an overlay and result files out: the command behind tools/demo_video.py and vos-occ-demo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vos_occ.inference.progress import frame_progress
+from vos_occ.structures import FrameResult
+from vos_occ.structures.errors import InputError, UserError
+
+
+@dataclass(frozen=True)
+class DemoOutputs:
+    """Where the results of one video go; None is not written."""
+
+    video: Path | None = None
+    jsonl: Path | None = None
+    masks: Path | None = None
+    mot: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.written():
+            raise InputError("Nothing would be written: name at least one of --out, --json, --masks and --mot.")
+
+    def written(self) -> list[Path]:
+        """The outputs that are asked for."""
+        return [path for path in (self.video, self.jsonl, self.masks, self.mot) if path is not None]
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="vos-occ-demo", description="Segment and track the objects of a video, and say who hides whom."
+    )
+    parser.add_argument("input", help="video file, gif, image, or folder of images")
+    parser.add_argument("--out", type=Path, help="overlay video (default: <input>_vos_occ.mp4 in this folder)")
+    parser.add_argument("--json", type=Path, help="results, one JSON line per frame (schema vos_occ/1)")
+    parser.add_argument("--masks", type=Path, help="folder for one MOTS png per frame (class * 1000 + id, 16 bit)")
+    parser.add_argument("--mot", type=Path, help="boxes as a MOT challenge txt")
+    parser.add_argument("--preset", default="person", help="shipped model: person (default) or synthetic")
+    parser.add_argument("--config", help="config of a model of your own")
+    parser.add_argument("--checkpoint", help="checkpoint of a model of your own; without --config it must carry one")
+    parser.add_argument("--score-thr", type=float, help="least score of a detection, 0..1 (default: the model's)")
+    parser.add_argument("--max-side", type=int, help="longer side that frames are scaled down to, in pixels")
+    parser.add_argument("--classes", help="comma-separated class names to keep")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--no-occlusion", action="store_true", help="leave occluders, hidden fractions and order out")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle a .pth without restrictions")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 0, or 2 with one line on stderr when the input is at fault."""
+    args = parse_arguments(arguments)
+    try:
+        outputs = DemoOutputs(
+            video=args.out or Path(f"{Path(args.input).stem}_vos_occ.mp4"),
+            jsonl=args.json,
+            masks=args.masks,
+            mot=args.mot,
+            overwrite=args.overwrite,
+        )
+        num_frames, num_tracks = run_demo(args, outputs)
+    except UserError as error:
+        print(f"vos-occ-demo: {error}", file=sys.stderr)
+        return 2
+    print(f"{num_frames} frames, {num_tracks} tracks. Wrote {', '.join(map(str, outputs.written()))}.")
+    return 0
+
+
+def run_demo(args: argparse.Namespace, outputs: DemoOutputs) -> tuple[int, int]:
+    """Tracks `args.input` into `outputs`; answers with the numbers of frames and of tracks shown."""
+    from vos_occ.inference.load import load
+    from vos_occ.inference.run import only_labels, track
+    from vos_occ.media import open_video
+
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
+    with ExitStack() as stack:
+        video = stack.enter_context(open_video(args.input, max_side=args.max_side))
+        model = load(
+            args.checkpoint or args.preset,
+            config=args.config,
+            device=args.device,
+            trust_checkpoint=args.trust_checkpoint,
+        )
+        if args.score_thr is not None:
+            model.score_threshold = args.score_thr
+        if args.no_occlusion:
+            model.occlusion_options["enabled"] = False
+        labels = wanted_labels(args.classes, model.classes)
+        sinks = open_sinks(stack, outputs, video, model)
+        tracks: set[int] = set()
+        num_frames = 0
+        frames = stack.enter_context(frame_progress(video, quiet=args.quiet))
+        for frame, result in track(model, frames):
+            shown = only_labels(result, labels)
+            for sink in sinks:
+                sink(frame, shown)
+            tracks.update(shown.track_ids.tolist())
+            num_frames += 1
+    return num_frames, len(tracks)
+
+
+def wanted_labels(names: str | None, classes: Sequence[str]) -> frozenset[int]:
+    """Labels of comma-separated class names; all of them for None."""
+    if names is None:
+        return frozenset(range(len(classes)))
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in classes:
+            raise InputError(f"Class {name!r} is not one of this model's: {', '.join(classes)}.")
+    return frozenset(classes.index(name) for name in wanted)
+
+
+def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Callable[..., None]]:
+    """One `sink(frame, result)` per output that is asked for; refuses existing outputs before any work is done."""
+    from vos_occ.media import VideoWriter
+    from vos_occ.media.overlay import Overlay
+    from vos_occ.results.jsonl import Header, JsonlWriter
+    from vos_occ.results.mot import MotWriter
+    from vos_occ.results.mots_png import MotsPngWriter
+    from vos_occ.results.output import require_new
+
+    for path in outputs.written():
+        require_new(path, outputs.overwrite)
+    sinks: list[Callable[..., None]] = []
+    if outputs.jsonl is not None:
+        header = Header(
+            video=video.name,
+            width=video.width,
+            height=video.height,
+            fps=video.fps,
+            frames=video.num_frames,
+            classes=tuple(model.classes),
+            model=model.name,
+            checkpoint_sha256=model.checkpoint_sha256,
+        )
+        jsonl = stack.enter_context(JsonlWriter(outputs.jsonl, header, outputs.overwrite))
+        sinks.append(lambda frame, result: jsonl.write(result, frame.time))
+    if outputs.masks is not None:
+        masks = MotsPngWriter(outputs.masks, overwrite=outputs.overwrite)
+        sinks.append(lambda frame, result: masks.write(result))
+    if outputs.mot is not None:
+        mot = stack.enter_context(MotWriter(outputs.mot, outputs.overwrite))
+        sinks.append(lambda frame, result: mot.write(result))
+    if outputs.video is not None:
+        scale = overlay_scale(video.width, video.height)
+        overlay = Overlay(model.classes, show_occlusion=model.occlusion_options["enabled"], scale=scale)
+        writer = stack.enter_context(
+            VideoWriter(outputs.video, video.fps, video.width * scale, video.height * scale, outputs.overwrite)
+        )
+        sinks.append(lambda frame, result: _draw(overlay, writer, frame.image, result, frame.time))
+    return sinks
+
+
+def _draw(overlay, writer, image, result: FrameResult, time: float | None) -> None:
+    writer.write(overlay.draw(image, result), time)
+
+
+def overlay_scale(width: int, height: int) -> int:
+    """Whole factor that brings the longer side of a small video to 600 pixels or more, so that tags can be read."""
+    return max(1, -(-600 // max(width, height)))
