@@ -43,24 +43,25 @@ class SyntheticVideo:
 
     Attributes:
         classes: class names by label.
+        scene: as given.
     """
 
     classes = CLASSES
 
     def __init__(self, scene: Scene, name: str) -> None:
-        self._scene = scene
+        self.scene = scene
         self.name = name
 
     @property
     def height(self) -> int:
-        return self._scene.height
+        return self.scene.height
 
     @property
     def width(self) -> int:
-        return self._scene.width
+        return self.scene.width
 
     def __len__(self) -> int:
-        return self._scene.num_frames
+        return self.scene.num_frames
 
     def __getitem__(self, frame_index: int) -> SyntheticFrame:
         """Renders one frame.
@@ -70,7 +71,7 @@ class SyntheticVideo:
         """
         if not 0 <= frame_index < len(self):
             raise IndexError(f"Video {self.name} has frames 0 to {len(self) - 1}, asked for {frame_index}.")
-        return self._scene.render(frame_index)
+        return self.scene.render(frame_index)
 
     def __iter__(self) -> Iterator[SyntheticFrame]:
         return (self[frame_index] for frame_index in range(len(self)))
