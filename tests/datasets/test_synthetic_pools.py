@@ -92,7 +92,7 @@ def test_outlines_are_one_piece_without_holes_and_reach_the_radius(name: str, sp
         polygon = outline(name, split, np.random.default_rng(seed))
         assert np.hypot(*polygon.T).max() == pytest.approx(1)
         solid = (rasterise(polygon, 30, 70) >= 0.5).astype(np.uint8)
-        assert cv2.connectedComponents(solid, connectivity=4)[0] == 2, "background and one object"
+        assert cv2.connectedComponents(solid, connectivity=8)[0] == 2, "background and one object"
         assert cv2.connectedComponents(1 - solid, connectivity=8)[0] == 2, "the object and one background"
         assert solid.sum() == pytest.approx(900 * cv2.contourArea(polygon.astype(np.float32)), rel=0.05)
 

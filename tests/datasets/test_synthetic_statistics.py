@@ -1,6 +1,6 @@
 """How crowded the synthetic world is, measured over 30 train videos as the docstring of `synthetic` says.
 
-Measured 2025-11 over these 30 videos (every third frame); the bounds leave a margin, the promised 40 % and 30 % do not
+Measured over these 30 videos, every third frame; the bounds leave a margin, the promised 40 % and 30 % do not
 bend: hidden > .3 47 %, unoccluded 38 %, fully hidden (> .97) 4 %, same-class pairs 44 %, lower edge nearer 45 %.
 """
 
