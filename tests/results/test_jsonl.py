@@ -188,7 +188,7 @@ def test_frames_out_of_order_of_another_size_or_class_are_refused_and_leave_whol
         for bad in (one_object(5), one_object(4), FrameResult.empty(6, 9, 9), one_object(6, labels=np.array([2]))):
             with pytest.raises(ValueError, match="FrameResult|Frame"):
                 writer.write(bad, None)
-        with pytest.raises(ValueError, match="nan"):
+        with pytest.raises(ValueError, match="has time nan"):
             writer.write(one_object(6), float("nan"))
     assert [frame.frame_index for frame in read_jsonl(path).frames] == [5]
 
@@ -223,6 +223,7 @@ def edited(field: str, value: object) -> Callable[[dict[str, Any]], None]:
         (lambda frame: frame["objects"].append(7), r"objects\[1\] is not a JSON object"),
         (lambda frame: frame.pop("time"), "time is missing"),
         (lambda frame: frame.update(type="header"), "expected a line of type 'frame'"),
+        (lambda frame: frame.update(time="now"), "time is 'now', expected number or null"),
         (lambda frame: frame.update(frame_index=0), "frame 0 comes after frame 0"),
         (lambda frame: frame.update(frame_index=-1), "negative"),
     ],
@@ -273,6 +274,14 @@ def test_nan_in_a_file_is_refused(path):
         writer.write(one_object(0), 0.0)
     path.write_bytes(path.read_bytes().replace(b'"hidden":null', b'"hidden":NaN'))
     with pytest.raises(SchemaError, match="NaN is not JSON"):
+        read_jsonl(path)
+
+
+def test_a_number_too_large_to_be_one_is_refused(path):
+    with JsonlWriter(path, HEADER) as writer:
+        writer.write(one_object(0), 0.0)
+    path.write_bytes(path.read_bytes().replace(b'"time":0.0', b'"time":1e999'))
+    with pytest.raises(SchemaError, match="time is inf, expected number or null"):
         read_jsonl(path)
 
 

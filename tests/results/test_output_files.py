@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vos_occ.results.output import LineWriter, atomic_file, require_new, write_atomically
-from vos_occ.structures import OutputExistsError
+from vos_occ.structures import OutputExistsError, UserError
 
 
 def test_a_free_path_and_an_empty_folder_may_be_written(tmp_path):
@@ -65,3 +65,20 @@ def test_a_closed_file_takes_no_more_lines(tmp_path):
     lines.close()
     with pytest.raises(ValueError, match="closed"):
         lines.write("late")
+
+
+@pytest.mark.parametrize(("folder", "message"), [(True, "should be a folder, but a file"), (False, "should be a file")])
+def test_a_file_is_never_replaced_by_a_folder_nor_a_folder_by_a_file(tmp_path, folder, message):
+    path = tmp_path / "x"
+    path.write_text("") if folder else path.mkdir()
+    with pytest.raises(OutputExistsError, match=message):
+        require_new(path, overwrite=True, folder=folder)
+
+
+def test_a_place_where_nothing_can_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "x.txt"
+    with pytest.raises(UserError, match=r"Cannot write '.*x\.txt': .*\. Choose another place\."):
+        write_atomically(path, "")
+    with pytest.raises(UserError, match="Cannot write"):
+        LineWriter(path).write("")

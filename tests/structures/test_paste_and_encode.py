@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +125,14 @@ def test_shapes_that_do_not_belong_together_are_refused():
         rle.paste_and_encode(torch.zeros(2, 1, 28, 28), torch.zeros(2, 4), HEIGHT, WIDTH)
     with pytest.raises(ValueError, match=r"logits \(N, S, S\) and boxes \(N, 4\)"):
         rle.paste_and_encode(torch.zeros(2, 28, 28), torch.zeros(3, 4), HEIGHT, WIDTH)
+
+
+def test_memory_is_that_of_the_box_and_not_of_the_frame():
+    boxes = torch.tensor([[30_000.0, 40_000.0, 30_020.0, 40_030.0]]).repeat(5, 1)
+    tracemalloc.start()
+    masks = rle.paste_and_encode(torch.full((5, 28, 28), 9.0), boxes, 60_000, 60_000)
+    crop, x0, y0 = rle.decode_box(masks[0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (crop.shape, x0, y0) == ((30, 20), 30_000, 40_000)
+    assert peak < 2**20

@@ -31,7 +31,7 @@ def write_coco_dataset(
         OutputExistsError: if the file exists and `overwrite` is False.
         SchemaError: if ids clash or point nowhere, a field is missing, or an RLE has another size than its image.
     """
-    require_new(path, overwrite)
+    require_new(path, overwrite, folder=False)
     known_images = index_by_id(path, "images", images)
     for i, image in enumerate(images):
         require_fields(path, f"images[{i}]", image, ("file_name", "width", "height"))

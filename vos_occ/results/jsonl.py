@@ -6,6 +6,7 @@ Undefined values are null. Numbers are written in the shortest form that reads b
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -60,9 +61,10 @@ class JsonlWriter:
             time: presentation time in seconds, None when unknown.
 
         Raises:
-            ValueError: if the frame is out of order, of another size than the header, or has an unknown label.
+            ValueError: if the frame is out of order, of another size than the header, has an unknown label, or the
+                time is not finite.
         """
-        self._check(result)
+        self._check(result, time)
         line = to_json(_frame_record(result, time, self.header.classes))
         self._order.advance(result.frame_index)
         self._write_header()
@@ -78,7 +80,9 @@ class JsonlWriter:
             self._lines.write(to_json(_header_record(self.header)))
             self._has_header = True
 
-    def _check(self, result: FrameResult) -> None:
+    def _check(self, result: FrameResult, time: float | None) -> None:
+        if time is not None and not math.isfinite(time):
+            raise ValueError(f"{result!r} has time {time}; give None when it is unknown.")
         expected = (self.header.height, self.header.width)
         if (result.height, result.width) != expected:
             raise ValueError(f"{result!r} differs from the header's size {expected[0]}x{expected[1]}.")

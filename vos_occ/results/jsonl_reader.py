@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,8 @@ class _Line:
             if not isinstance(item, dict):
                 self.fail(f"objects[{i}] is not a JSON object")
         try:
-            return self._frame_result(index, objects, header), time
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which FrameResult refuses
+                return self._frame_result(index, objects, header), time
         except (ValueError, TypeError, OverflowError) as error:
             self.fail(str(error).removesuffix("."))
 
@@ -199,7 +201,8 @@ class _Line:
         if key not in record:
             self.fail(f"{at}{key} is missing")
         value = record[key]
-        if not (value is None and nullable) and not _is_a(value, kinds):
+        fits = _is_a(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+        if not fits and not (value is None and nullable):
             names = " or ".join(["number" if kinds == Number else kinds[0].__name__, *(["null"] if nullable else [])])
             self.fail(f"{at}{key} is {value!r}, expected {names}")
         return value

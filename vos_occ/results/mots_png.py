@@ -36,7 +36,7 @@ class MotsPngWriter:
     """
 
     def __init__(self, folder: str | Path, class_ids: Sequence[int] | None = None, overwrite: bool = False) -> None:
-        require_new(folder, overwrite)
+        require_new(folder, overwrite, folder=True)
         self.folder = Path(folder)
         self._class_ids = None if class_ids is None else list(class_ids)
         self._class_of_track: dict[int, int] = {}

@@ -12,23 +12,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TextIO
 
-from vos_occ.structures.errors import OutputExistsError
+from vos_occ.structures.errors import OutputExistsError, UserError
 
 
-def require_new(path: str | Path, overwrite: bool) -> None:
+def require_new(path: str | Path, overwrite: bool, folder: bool | None = None) -> None:
     """Raise unless `path` is free: absent, or an empty folder, or allowed to be replaced.
 
+    Args:
+        path: the file or folder that will be written.
+        overwrite: allow an existing file, or a folder with files in it.
+        folder: whether a folder will be written; an existing path of the other kind is refused even with `overwrite`.
+            None takes either.
+
     Raises:
-        OutputExistsError: if there is something and `overwrite` is False.
+        OutputExistsError: if the path is taken.
     """
     path = Path(path)
+    if not path.exists():
+        return
+    if folder is not None and folder != path.is_dir():
+        wanted, found = ("a folder", "a file") if folder else ("a file", "a folder")
+        raise OutputExistsError(f"Output '{path}' should be {wanted}, but {found} has this name. Choose another name.")
     if overwrite:
         return
-    if path.is_dir():
-        if any(path.iterdir()):
-            raise OutputExistsError(f"Output folder '{path}' is not empty. Use --overwrite to replace.")
-    elif path.exists():
+    if not path.is_dir():
         raise OutputExistsError(f"Output file '{path}' already exists. Use --overwrite to replace.")
+    if any(path.iterdir()):
+        raise OutputExistsError(f"Output folder '{path}' is not empty. Use --overwrite to replace.")
 
 
 @contextmanager
@@ -36,14 +46,20 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file that appears under its name only when the block ends without an error.
 
     Until then it is a neighbour, `.<name>.part`, which is removed on an error. Missing folders are made.
+
+    Raises:
+        UserError: if the system does not let the file be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = part.open("wb")
     try:
-        with part.open("wb") as file:
+        with file:
             yield file
-        os.replace(part, path)
+        with _reported(path):
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -52,6 +68,15 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     """Write a whole file, or nothing. Replaces an existing file; text is UTF-8."""
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turns the system's refusals (no right, no space, a file where a folder should be) into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write '{path}': {error.strerror or error}. Choose another place.") from error
 
 
 class LineWriter:
@@ -65,7 +90,7 @@ class LineWriter:
     """
 
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
-        require_new(path, overwrite)
+        require_new(path, overwrite, folder=False)
         self.path = Path(path)
         self._file: TextIO | None = None
         self._closed = False
@@ -84,8 +109,9 @@ class LineWriter:
     def write(self, line: str) -> None:
         """Append one line, given without its newline."""
         file = self._open()
-        file.write(line + "\n")
-        file.flush()
+        with _reported(self.path):
+            file.write(line + "\n")
+            file.flush()
 
     def close(self, create: bool = True) -> None:
         """Close the file; `create` makes one even if no line was written. Closing twice is harmless."""
@@ -99,8 +125,9 @@ class LineWriter:
         if self._closed:
             raise ValueError(f"'{self.path}' is closed.")
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", encoding="utf-8", newline="\n")
+            with _reported(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("w", encoding="utf-8", newline="\n")
         return self._file
 
 

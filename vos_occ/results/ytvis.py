@@ -101,7 +101,7 @@ def write_shard(
         SchemaError: if entries belong to another video or differ in length.
     """
     path = shard_path(folder, video_id)
-    require_new(path, overwrite)
+    require_new(path, overwrite, folder=False)
     _check_entries(path, video_id, entries)
     write_atomically(path, to_json(list(entries)))
     return path
@@ -115,7 +115,7 @@ def merge_shards(folder: str | Path, video_ids: Iterable[int], out: str | Path, 
         InputError: if shards are missing.
         SchemaError: if a shard is not a list of entries of its video.
     """
-    require_new(out, overwrite)
+    require_new(out, overwrite, folder=False)
     paths = {video_id: shard_path(folder, video_id) for video_id in video_ids}
     if missing := [video_id for video_id, path in paths.items() if not path.is_file()]:
         raise InputError(
@@ -153,7 +153,7 @@ def write_ytvis_dataset(
         OutputExistsError: if the file exists and `overwrite` is False.
         SchemaError: if ids clash or point nowhere, or a per-frame list has not the video's length.
     """
-    require_new(path, overwrite)
+    require_new(path, overwrite, folder=False)
     known_videos = index_by_id(path, "videos", videos)
     known_categories = index_by_id(path, "categories", categories)
     for i, video in enumerate(videos):
