@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ def write_dataset(
     coco_stride: int = 1,
     image_format: str = "jpg",
     overwrite: bool = False,
-    **world: int,
+    **world: Any,
 ) -> None:
     """Writes videos of one split as `folder/frames/VIDEO/00000.jpg`, annotations_ytvis.json and annotations_coco.json.
 

@@ -25,9 +25,15 @@ class Video(Protocol):
     """What is asked of a video; `SyntheticVideo` is one."""
 
     name: str
-    height: int
-    width: int
-    classes: Sequence[str]
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def classes(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 
@@ -178,7 +184,7 @@ def _occlusion_label(hidden: float) -> str:
     return "severe_occlusion" if hidden >= SEVERE else "slight_occlusion"
 
 
-def _xywh(box: Sequence[float]) -> list[float]:
+def _xywh(box: Iterable[float]) -> list[float]:
     x0, y0, x1, y1 = (float(value) for value in box)
     return [x0, y0, x1 - x0, y1 - y0]
 
