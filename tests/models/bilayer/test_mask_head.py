@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from torch import Tensor
 
 from vos_occ.models.bilayer.mask_head import BilayerMaskHead
@@ -201,7 +205,7 @@ def test_options_that_make_no_head_are_refused(options: dict, message: str) -> N
 
 @pytest.mark.parametrize("n", [0, 1, 7])
 def test_plain_head_answers_like_the_fcn_head_whose_weights_it_loads(n: int) -> None:
-    fcn = PlainMaskHead.__mro__[1](in_channels=C, conv_out_channels=C, num_classes=3)
+    fcn = FCNMaskHead(in_channels=C, conv_out_channels=C, num_classes=3)
     fcn.init_weights()
     plain = PlainMaskHead(in_channels=C, conv_out_channels=C, num_classes=3)
     plain.load_state_dict(fcn.state_dict(), strict=True)
