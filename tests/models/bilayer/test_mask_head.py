@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from torch import Tensor
 
 from vos_occ.models.bilayer.mask_head import BilayerMaskHead
-from vos_occ.models.bilayer.plain_head import PlainMaskHead
 from vos_occ.models.bilayer.prediction import OUTPUTS, BilayerPrediction
 from vos_occ.structures.errors import InputError
 
@@ -201,24 +196,3 @@ def test_hidden_starts_near_its_prior() -> None:
 def test_options_that_make_no_head_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         BilayerMaskHead(C, **options)
-
-
-@pytest.mark.parametrize("n", [0, 1, 7])
-def test_plain_head_answers_like_the_fcn_head_whose_weights_it_loads(n: int) -> None:
-    fcn = FCNMaskHead(in_channels=C, conv_out_channels=C, num_classes=3)
-    fcn.init_weights()
-    plain = PlainMaskHead(in_channels=C, conv_out_channels=C, num_classes=3)
-    plain.load_state_dict(fcn.state_dict(), strict=True)
-    prediction = plain(roi_feats(n))
-    assert torch.equal(prediction.occludee_mask, fcn(roi_feats(n)))
-    assert plain.outputs == tuple(parts(prediction)) == ("occludee_mask",)
-
-
-@pytest.mark.parametrize("n", [0, 1, 7])
-def test_plain_head_with_hidden_output_trains_every_parameter(n: int) -> None:
-    plain = PlainMaskHead(in_channels=C, conv_out_channels=C, class_agnostic=True, hidden_output=True)
-    prediction = plain(roi_feats(n))
-    assert prediction.hidden.shape == (n,)
-    (prediction.occludee_mask.sum() + prediction.hidden.sum()).backward()
-    assert all(p.grad is not None for p in plain.parameters())
-    assert plain(roi_feats(n), outputs=("occludee_mask",)).hidden is None

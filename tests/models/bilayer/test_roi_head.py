@@ -17,6 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from vos_occ.models.bilayer import roi_head
 from vos_occ.models.bilayer.roi_head import BilayerRoIHead, paste_masks
 
 C, HEIGHT, WIDTH, SCALE, CLASSES = 8, 64, 96, 0.5, 3
@@ -264,3 +265,31 @@ def test_paste_is_inverse_to_cropping_a_box() -> None:
     expected = torch.zeros(1, 16, 20, dtype=torch.bool)
     expected[0, 2:10, 4:8] = True
     assert torch.equal(pasted, expected)
+
+
+def test_same_seed_gives_the_same_losses() -> None:
+    head = build(max_mask_rois=5)
+    first, second = (losses_of(head, [image(0), image(1)]) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_targets_are_told_the_scale_of_each_image() -> None:
+    head, told = build(), []
+    builder = head.target_builder
+    head.target_builder = lambda *arguments: told.append(arguments[3]) or builder(*arguments)
+    losses_of(head, [image(0), image(1)])
+    assert told == [[(SCALE, SCALE), (SCALE, SCALE)]]
+
+
+@pytest.mark.parametrize(("order_known", "warned"), [(False, True), (True, False)])
+def test_occluder_layer_that_learns_nothing_is_reported_once(
+    order_known: bool, warned: bool, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(roi_head, "STEPS_BEFORE_WARNING", 2)
+    head, samples = build(mask_targets={"occluder": "in_front"}), [image(0), image(1)]
+    if not order_known:
+        for sample in samples:
+            del sample.gt_instances.in_front
+    for _ in range(5):
+        losses_of(head, samples)
+    assert sum("No object had a known occluder" in str(w.message) for w in recwarn) == int(warned)

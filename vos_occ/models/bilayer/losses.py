@@ -127,27 +127,34 @@ class BilayerLosses:
             Scalars by name: loss_mask, loss_boundary, loss_mask_occluder, loss_boundary_occluder, loss_hidden.
         """
         prediction = prediction.select_class(labels)
-        boundary = self.boundary_loss_scale
         losses = {"loss_mask": self.occludee_mask * map_loss(prediction.occludee_mask, targets.occludee_mask)}
         if prediction.occludee_boundary is not None:
             loss = map_loss(prediction.occludee_boundary, targets.occludee_boundary)
-            losses["loss_boundary"] = self.occludee_boundary * boundary * loss
+            losses["loss_boundary"] = self.occludee_boundary * self.boundary_loss_scale * loss
         if prediction.occluder_mask is not None or prediction.occluder_boundary is not None:
-            rois = sample_occluder_rois(
-                targets.occluded,
-                targets.occluder_known,
-                sampling=self.sampling,
-                neg_when_empty=self.neg_when_empty,
-                generator=generator,
-            )
+            losses |= self._occluder_losses(prediction, targets, generator)
+        if prediction.hidden is not None:
+            losses["loss_hidden"] = self.hidden * self._hidden_loss(prediction.hidden, targets.hidden)
+        return losses
+
+    def _occluder_losses(
+        self, prediction: BilayerPrediction, targets: BilayerTargets, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """Losses of the occluder's mask and contour, on the sampled RoIs."""
+        rois = sample_occluder_rois(
+            targets.occluded,
+            targets.occluder_known,
+            sampling=self.sampling,
+            neg_when_empty=self.neg_when_empty,
+            generator=generator,
+        )
+        losses = {}
         if prediction.occluder_mask is not None:
             loss = map_loss(prediction.occluder_mask[rois], targets.occluder_mask[rois])
             losses["loss_mask_occluder"] = self.occluder_mask * loss
         if prediction.occluder_boundary is not None:
             loss = map_loss(prediction.occluder_boundary[rois], targets.occluder_boundary[rois])
-            losses["loss_boundary_occluder"] = self.occluder_boundary * boundary * loss
-        if prediction.hidden is not None:
-            losses["loss_hidden"] = self.hidden * self._hidden_loss(prediction.hidden, targets.hidden)
+            losses["loss_boundary_occluder"] = self.occluder_boundary * self.boundary_loss_scale * loss
         return losses
 
     def _hidden_loss(self, logits: Tensor, target: Tensor) -> Tensor:

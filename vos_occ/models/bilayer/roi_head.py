@@ -9,6 +9,7 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -25,8 +26,9 @@ from torch import Tensor
 
 from vos_occ.models.bilayer.losses import BilayerLosses
 from vos_occ.models.bilayer.prediction import BilayerPrediction
-from vos_occ.models.bilayer.targets import BilayerTargetBuilder
+from vos_occ.models.bilayer.targets import BilayerTargetBuilder, BilayerTargets
 
+STEPS_BEFORE_WARNING = 200
 INFERENCE_OUTPUTS = ("occludee_mask", "occluder_mask", "hidden")
 
 
@@ -61,6 +63,7 @@ class BilayerRoIHead(StandardRoIHead):
         self.mask_losses = BilayerLosses(**(mask_losses or {}))
         self.max_mask_rois = max_mask_rois
         self.train_on_gt_boxes_only = train_on_gt_boxes_only
+        self._steps_without_occluder = 0
 
     # training
 
@@ -129,6 +132,7 @@ class BilayerRoIHead(StandardRoIHead):
             [meta.get("scale_factor", (1.0, 1.0)) for meta in metas],
             self.mask_head.outputs,
         )
+        self._watch_occluders(targets)
         labels = torch.cat([gt.labels[i] for gt, i in zip(batch_gt_instances, gt_indices, strict=True)])
         return {"loss_mask": self.mask_losses(prediction, targets, labels)}
 
@@ -148,6 +152,22 @@ class BilayerRoIHead(StandardRoIHead):
             boxes.append(candidates)
             gt_indices.append(indices)
         return boxes, gt_indices
+
+    def _watch_occluders(self, targets: BilayerTargets) -> None:
+        """Say once that the occluder layer learns nothing: its losses of zero are easily taken for success."""
+        if targets.occluder_mask is None or self._steps_without_occluder < 0:
+            return
+        if (targets.occluded & targets.occluder_known).any():
+            self._steps_without_occluder = -1  # data has occluders; never look again
+            return
+        self._steps_without_occluder += 1
+        if self._steps_without_occluder == STEPS_BEFORE_WARNING:
+            warnings.warn(
+                f"No object had a known occluder in the first {STEPS_BEFORE_WARNING} training steps (targets "
+                f"'{self.target_builder.occluder}'), so the occluder layer is not trained. Do the images hold "
+                "overlapping objects, and, for 'in_front', do the annotations say who lies in front?",
+                stacklevel=2,
+            )
 
     # inference
 

@@ -239,12 +239,10 @@ def _union_areas(
 ) -> Tensor:
     """Area in original pixels of the union of each object's occluders inside its box (truncated corners): (G,)."""
     areas = np.zeros(len(boxes), dtype=np.float32)
-    members = occludes.any(dim=1).nonzero().flatten().cpu().numpy()
+    occludes = occludes.cpu()
+    members = occludes.any(dim=1).nonzero().flatten().numpy()
     bitmaps = dict(zip(members, masks[members].to_ndarray(), strict=True)) if len(members) else {}
-    for target, occluders in enumerate(occludes.T.cpu().numpy()):
-        if occluders.any():
-            x1, y1, x2, y2 = (max(int(v), 0) for v in boxes[target].tolist())
-            union = np.zeros((max(y2 - y1, 0), max(x2 - x1, 0)), dtype=bool)
-            crops = [bitmaps[k][y1:y2, x1:x2] != 0 for k in np.flatnonzero(occluders)]
-            areas[target] = np.logical_or.reduce(crops).sum() if union.size else 0
+    for target, (x1, y1, x2, y2) in enumerate(boxes.clamp(min=0).long().tolist()):
+        crops = [bitmaps[k][y1:y2, x1:x2] != 0 for k in occludes[:, target].nonzero().flatten().tolist()]
+        areas[target] = np.logical_or.reduce(crops).sum() if crops else 0
     return torch.from_numpy(areas).to(boxes) / (scale_factor[0] * scale_factor[1])
