@@ -179,6 +179,15 @@ def test_zero_initialised_gcn_head_equals_the_fcn_head() -> None:
     torch.testing.assert_close(gcn(roi_feats(2)).occludee_mask, fcn(roi_feats(2)).occludee_mask)
 
 
+@pytest.mark.parametrize("layout", ["released", "paper"])
+def test_head_trains_under_autocast(layout: str) -> None:
+    head = BilayerMaskHead(C, layout=layout, hidden_output=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = head(roi_feats(3))
+    sum(value.float().sum() for value in parts(prediction).values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
 def test_hidden_starts_near_its_prior() -> None:
     hidden = BilayerMaskHead(C, hidden_output=True)(roi_feats(5)).hidden.sigmoid()
     assert ((hidden > 0.05) & (hidden < 0.2)).all()

@@ -119,6 +119,14 @@ def test_occludee_masks_equal_mmdets_targets() -> None:
     assert torch.equal(build(gt, rois, indices).occludee_mask, expected)
 
 
+def test_targets_are_the_same_under_autocast() -> None:
+    gt = random_scene(0)
+    rois, indices = jittered(gt, 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = build(gt, rois, indices)
+    assert torch.equal(low.occluder_mask, build(gt, rois, indices).occluder_mask)
+
+
 def test_two_overlapping_objects_occlude_each_other_by_contact() -> None:
     gt = rectangles((10, 10, 40, 40), (30, 10, 60, 40))
     targets = build(gt)

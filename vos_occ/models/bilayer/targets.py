@@ -94,7 +94,9 @@ def crop_masks(masks: BaseInstanceMasks, boxes: Tensor, indices: Tensor, size: i
     if isinstance(masks, BitmapMasks):
         bitmaps = torch.from_numpy(masks.masks).to(boxes)[:, None]  # (G, 1, H, W)
         rois = torch.cat([indices[:, None].to(boxes), boxes], dim=1)
-        return (roi_align(bitmaps, rois, (size, size), 1.0, 0, "avg", True)[:, 0] >= 0.5).to(boxes.dtype)
+        with torch.autocast(boxes.device.type, enabled=False):  # halves round coverages across the threshold
+            coverage = roi_align(bitmaps, rois, (size, size), 1.0, 0, "avg", True)[:, 0]
+        return (coverage >= 0.5).to(boxes.dtype)
     crops = masks.crop_and_resize(
         boxes.cpu().numpy(), (size, size), indices.cpu().numpy(), device=str(boxes.device), binarize=True
     )
@@ -147,6 +149,7 @@ class BilayerTargetBuilder:
         if self.occluder not in ("all", "in_front"):
             raise InputError(f"Occluder targets must be all or in_front, found {self.occluder!r}.")
 
+    @torch.no_grad()
     def __call__(
         self,
         boxes: Sequence[Tensor],
