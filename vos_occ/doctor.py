@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, get_args
 
 import vos_occ.compat  # noqa: F401  (before any mm* import)
+from vos_occ.compat.backend import CURE, op_backend
 
 Status = Literal["ok", "note", "broken"]
 
@@ -124,23 +125,18 @@ def check_opencv() -> list[Finding]:
 
 def check_stack() -> list[Finding]:
     """Whether mmengine, mmcv and mmdet import, and with them the whole model zoo."""
-    for module in ("mmengine.runner", "mmcv.ops", "mmdet.models"):
+    for module, cure in (("mmengine.runner", REINSTALL), ("mmcv.ops", CURE), ("mmdet.models", REINSTALL)):
         try:
             importlib.import_module(module)
         except Exception as error:  # broken installs raise anything, OSError and RuntimeError included
-            return [
-                Finding(
-                    "mm* stack", "broken", f"import {module}: {type(error).__name__}: {first_line(error)}", REINSTALL
-                )
-            ]
+            detail = f"import {module}: {type(error).__name__}: {first_line(error)}"
+            return [Finding("mm* stack", "broken", detail, cure)]
     return [Finding("mm* stack", "ok", "mmengine, mmcv and mmdet import")]
 
 
 def check_operators() -> list[Finding]:
     """Which code runs nms and roi_align, and whether it runs."""
     import torch
-
-    from vos_occ.compat.backend import CURE, op_backend
 
     backend = op_backend()
     try:
