@@ -67,8 +67,11 @@ model = dict(
                 finest_scale=32,
             ),
             mask_head=dict(type="BilayerMaskHead", in_channels=channels, gcn_norm="gn", hidden_output=True),
-            mask_targets=dict(occluder="in_front"),
-            mask_losses=dict(hidden_loss="smooth_l1", hidden=2.0, neg_when_empty=True),
+            # order is known here, so a small thing in front counts however little its box overlaps
+            mask_targets=dict(occluder="in_front", min_box_iou=0.0),
+            mask_losses=dict(
+                occluder_mask=0.5, boundary_loss_scale=1.0, hidden_loss="smooth_l1", hidden=2.0, neg_when_empty=True
+            ),
         ),
         train_cfg=dict(
             rpn=dict(
@@ -104,7 +107,12 @@ model = dict(
             finest_scale=32,
         ),
         embed_head=dict(
-            type="OccRoIEmbedHead", num_fcs=2, in_channels=channels, fc_out_channels=256, roi_feat_size=7
+            type="OccRoIEmbedHead",
+            num_fcs=2,
+            in_channels=channels,
+            fc_out_channels=256,
+            roi_feat_size=7,
+            similarity="cosine",
         ),
         train_cfg=dict(
             assigner=dict(
@@ -124,10 +132,10 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-4, weight_decay=0.01),
     clip_grad=dict(max_norm=10.0, norm_type=2),
 )
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=5000, val_interval=10**9)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=4000, val_interval=10**9)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=150),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=150, end=5000, eta_min_ratio=0.02),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=150, end=4000, eta_min_ratio=0.02),
 ]
 default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50),

@@ -123,8 +123,7 @@ def wanted_labels(names: str | None, classes: Sequence[str]) -> frozenset[int]:
 
 def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Callable[..., None]]:
     """One `sink(frame, result)` per output that is asked for; refuses existing outputs before any work is done."""
-    from vos_occ.media import VideoWriter
-    from vos_occ.media.overlay import Overlay
+    from vos_occ.media import Overlay, VideoWriter, legible_scale
     from vos_occ.results.jsonl import Header, JsonlWriter
     from vos_occ.results.mot import MotWriter
     from vos_occ.results.mots_png import MotsPngWriter
@@ -153,7 +152,7 @@ def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Cal
         mot = stack.enter_context(MotWriter(outputs.mot, outputs.overwrite))
         sinks.append(lambda frame, result: mot.write(result))
     if outputs.video is not None:
-        scale = overlay_scale(video.width, video.height)
+        scale = legible_scale(video.width, video.height)
         overlay = Overlay(model.classes, show_occlusion=model.occlusion_options["enabled"], scale=scale)
         writer = stack.enter_context(
             VideoWriter(outputs.video, video.fps, video.width * scale, video.height * scale, outputs.overwrite)
@@ -165,7 +164,3 @@ def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Cal
 def _draw(overlay, writer, image, result: FrameResult, time: float | None) -> None:
     writer.write(overlay.draw(image, result), time)
 
-
-def overlay_scale(width: int, height: int) -> int:
-    """Whole factor that brings the longer side of a small video to 600 pixels or more, so that tags can be read."""
-    return max(1, -(-600 // max(width, height)))

@@ -11,6 +11,7 @@ import torch
 
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 from mmdet.registry import MODELS  # isort: skip
+from mmengine.config import ConfigDict  # isort: skip
 from mmengine.registry import DefaultScope  # isort: skip
 from vos_occ.checkpoints.files import Checkpoint, load_checkpoint, load_into
 from vos_occ.models import bilayer  # noqa: F401  (registers the mask and RoI heads)
@@ -52,7 +53,7 @@ def load(
     target = resolve_device(device)
     path = checkpoint_path(checkpoint)
     loaded = load_checkpoint(path, trust=trust_checkpoint)
-    model_config, classes = _config_of(loaded, path) if config is None else _config_from_file(config)
+    model_config, classes = _config_of(loaded, path) if config is None else config_from_file(config)
     model = build_model(model_config, classes)
     load_into(model, loaded)
     model.name = Path(str(checkpoint)).stem
@@ -63,7 +64,7 @@ def load(
 def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMaskTrackRCNN:
     """A model with random weights, in evaluation mode. Config keys are mmdet's."""
     with DefaultScope.overwrite_default_scope("mmdet"):
-        model = MODELS.build(model_config)
+        model = MODELS.build(ConfigDict(model_config))
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
     return model.eval()
@@ -96,10 +97,17 @@ def resolve_device(device: str) -> torch.device:
 def _config_of(checkpoint: Checkpoint, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if checkpoint.config_text is None or checkpoint.classes is None:
         raise CheckpointError(f"{path} carries no config. Name the config it was trained with (--config).")
-    return json.loads(checkpoint.config_text), tuple(checkpoint.classes)
+    try:
+        model_config = json.loads(checkpoint.config_text)
+    except json.JSONDecodeError as error:  # OpenMMLab's checkpoints carry theirs as Python, which would be run
+        raise CheckpointError(
+            f"{path} carries its config as program text, which is not run. Name the config file (--config)."
+        ) from error
+    return model_config, tuple(checkpoint.classes)
 
 
-def _config_from_file(config: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+def config_from_file(config: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """`model` and `classes` of a config file."""
     from vos_occ.training import read_config
 
     content = read_config(config)

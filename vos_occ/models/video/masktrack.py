@@ -207,7 +207,7 @@ class OccMaskTrackRCNN(BaseMOTModel):
         """(N,) column of the memory that each detection continues: k + 1 for track k, 0 for a new one, -1 for none."""
         if not len(memory) or not len(boxes):
             return labels.new_zeros(len(boxes))
-        logits = F.pad(embeddings @ memory.embeddings.T, (1, 0))  # column 0: a new object
+        logits = self.track_head.similarity_logits(embeddings, memory.embeddings)
         options = dict(self.association_options)
         assign_options = {key: options.pop(key) for key in ("method", "reassign_losers") if key in options}
         table = match_scores(

@@ -1,0 +1,144 @@
+"""Scores of written results against YTVIS-format ground truth, occlusion included. The metrics are `eval`'s."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eval.clear import Clear, clear
+from eval.identity import Identity, identity
+from eval.occlusion import HiddenFractionScore, OrderScore, match_masks, score_hidden_fraction, score_order
+from eval.readers.ytvis import Track, YtvisDataset, read_ytvis_results
+from eval.sequences import FramePair
+from eval.tube_ap import tube_ap
+from vos_occ.results.jsonl import read_jsonl
+from vos_occ.structures import FrameResult
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What one run over a dataset scored. Fractions in [0, 1]; None where nothing defines a value.
+
+    Attributes:
+        tube_ap, tube_ap50: spatio-temporal AP of results.json.
+        identity, clear: on visible masks at IoU .5, summed over classes and videos.
+        hidden: hidden fractions of the objects found; None when ground truth knows none.
+        order: who hides whom, among the objects found; None likewise.
+    """
+
+    tube_ap: float | None
+    tube_ap50: float | None
+    identity: Identity
+    clear: Clear
+    hidden: HiddenFractionScore | None
+    order: OrderScore | None
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Flat names and plain numbers, for tables and JSON."""
+        scores: dict[str, float | int | None] = {
+            "tube_AP": self.tube_ap,
+            "tube_AP50": self.tube_ap50,
+            "IDF1": self.identity.idf1,
+            "MOTSA": self.clear.mota,
+            "ID_switches": self.clear.idsw,
+        }
+        if self.hidden is not None:
+            scores |= {
+                "hidden_MAE": self.hidden.mae,
+                "hidden_MAE_of_mean": self.hidden.baseline_mae,
+                "hidden_Spearman": self.hidden.spearman,
+                "unoccluded_called_hidden": self.hidden.false_alarms,
+            }
+        if self.order is not None:
+            scores |= {
+                "order_accuracy": self.order.accuracy,
+                "order_accuracy_of_lower_edge": self.order.baseline_accuracy,
+                "order_coverage": self.order.coverage,
+            }
+        return scores
+
+
+def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
+    """Scores what `run_dataset` wrote into `out`, read back from the files.
+
+    Args:
+        dataset: ground truth; its `hidden` and `in_front_of`, where present, are scored too.
+        out: folder with results.json and jsonl/.
+    """
+    from vos_occ.inference.benchmark import jsonl_path
+
+    average_precision = tube_ap(dataset.tubes(), read_ytvis_results(Path(out) / "results.json", dataset))
+    by_video: dict[int, list[Track]] = defaultdict(list)
+    for gt_track in dataset.tracks:
+        if not gt_track.iscrowd:
+            by_video[gt_track.video_id].append(gt_track)
+    identities, clears, matches = Identity(), Clear(), OcclusionMatches()
+    category_of = {category.name: category.id for category in dataset.categories}
+    for video in dataset.videos:
+        results = read_jsonl(jsonl_path(Path(out), video.id))
+        category_ids = [category_of[name] for name in results.header.classes]
+        for category_id in sorted({t.category_id for t in by_video[video.id]} | set(category_ids)):
+            pairs = [
+                frame_pair(by_video[video.id], frame, category_ids, category_id) for frame in results.frames
+            ]
+            identities += identity(pairs)
+            clears += clear(pairs)
+        for frame in results.frames:
+            matches.add(by_video[video.id], frame)
+    return VideoScores(
+        tube_ap=average_precision.ap,
+        tube_ap50=average_precision.ap50,
+        identity=identities,
+        clear=clears,
+        hidden=matches.hidden(),
+        order=matches.order if matches.order.pairs else None,
+    )
+
+
+def frame_pair(tracks: Sequence[Track], frame: FrameResult, category_ids: Sequence[int], category_id: int) -> FramePair:
+    """True and predicted objects of one class in one frame, compared by mask IoU."""
+    true = [t for t in tracks if t.category_id == category_id and t.segmentations[frame.frame_index] is not None]
+    found = [i for i, label in enumerate(frame.labels) if category_ids[label] == category_id]
+    return FramePair.from_masks(
+        [t.id for t in true],
+        [t.segmentations[frame.frame_index] for t in true],
+        frame.track_ids[found],
+        [frame.masks[i] for i in found],
+    )
+
+
+class OcclusionMatches:
+    """Collects, over frames, hidden fractions and order of the objects that were found (mask IoU at least .5)."""
+
+    def __init__(self) -> None:
+        self.order = OrderScore()
+        self._true: list[float] = []
+        self._predicted: list[float] = []
+
+    def add(self, tracks: Sequence[Track], frame: FrameResult) -> None:
+        """Takes the true and the predicted objects of one frame, of any class."""
+        t = frame.frame_index
+        visible = [track for track in tracks if track.segmentations[t] is not None]
+        if not any("hidden" in track.extra for track in visible):
+            return
+        rows, columns = match_masks([track.segmentations[t] for track in visible], frame.masks)
+        found = [visible[row] for row in rows]
+        self._true += [_number(track.extra["hidden"][t]) for track in found]
+        self._predicted += [np.nan if frame.hidden is None else float(frame.hidden[column]) for column in columns]
+        true_order = np.array([[b.id in (a.extra["in_front_of"][t] or ()) for b in found] for a in found], bool)
+        predicted = np.zeros(true_order.shape, bool)
+        if frame.order is not None:
+            predicted = frame.order.matrix[np.ix_(columns, columns)]
+        self.order += score_order(true_order.reshape(len(found), len(found)), predicted, frame.boxes[columns])
+
+    def hidden(self) -> HiddenFractionScore | None:
+        """The score of all hidden fractions so far; None when no true one was seen."""
+        return score_hidden_fraction(self._true, self._predicted) if self._true else None
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
