@@ -12,6 +12,8 @@ from torch import Tensor
 import vos_occ.compat
 from vos_occ.compat import plain_ops
 from vos_occ.compat.errors import MissingOperatorError
+from vos_occ.compat.plain_roi_align import SMALL_SIDE
+from vos_occ.compat.plain_roi_sampling import sample_rois
 
 HEIGHT, WIDTH = 11, 17
 
@@ -126,8 +128,10 @@ def test_rois_do_not_depend_on_the_rois_beside_them():
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("copies", [1, 5], ids=["few rois", "rois that cover the map"])
 def test_gradient_is_that_of_the_pooling(copies, ratio, aligned):
-    features = features_of(channels=1)[:, :, :5, :6].contiguous().requires_grad_()
-    rois = torch.tensor([[0, -3.0, 2, 14, 17], [1, 4, 4, 30, 12.5]], dtype=torch.float64).repeat(copies, 1)
+    """With crops that are computed together and crops that are not."""
+    features = features_of(channels=1)[:, :, :6, :10].contiguous().requires_grad_()
+    rois = torch.tensor([[0, -3.0, 2, 40, 17], [1, 4, 4, 30, 12.5]], dtype=torch.float64).repeat(copies, 1)
+    assert sample_rois(rois, (6, 10), (2, 3), 0.25, ratio, aligned).split(SMALL_SIDE)[1].numel() == copies
     assert torch.autograd.gradcheck(lambda f: plain(f, rois, (2, 3), ratio, aligned), features)
 
 
@@ -188,12 +192,21 @@ def test_this_machines_operators_give_the_same_values_and_gradients():
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-4)
 
 
-def test_fp32_equals_torchvision():
+@pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "legacy"])
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_fp32_equals_torchvision_forward_and_backward(ratio, aligned):
     if problem := vos_occ.compat.backend.torchvision_problem():
         pytest.skip(f"no torchvision to compare with: {problem}")
-    from torchvision.ops import roi_align
+    from vos_occ.compat import torchvision_ops
 
-    features, rois = features_of(torch.float32), torch.tensor(list(ROIS.values()))
-    for aligned, ratio in ((True, 0), (True, 2), (False, 0), (False, 2)):
-        expected = roi_align(features, rois, (7, 7), 0.25, ratio, aligned)
-        torch.testing.assert_close(plain(features, rois, (7, 7), ratio, aligned), expected, rtol=0, atol=1e-4)
+    features, rois, empty = features_of(torch.float32), torch.tensor(list(ROIS.values())), torch.zeros(0)
+    options = dict(spatial_scale=0.25, sampling_ratio=ratio, pool_mode=1, aligned=aligned)
+    options.update(aligned_height=7, aligned_width=7)
+    results = []
+    for ops in (plain_ops, torchvision_ops):
+        pooled, grad_features = torch.empty(len(rois), 3, 7, 7), torch.zeros_like(features)
+        ops.roi_align_forward(features, rois, pooled, empty, empty, **options)
+        grad = torch.linspace(-1, 1, pooled.numel()).view_as(pooled)
+        ops.roi_align_backward(grad, rois, empty, empty, grad_features, **options)
+        results.append((pooled, grad_features))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-4)

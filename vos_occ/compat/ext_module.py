@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -47,10 +48,7 @@ def install() -> None:
 def _answered_operators() -> dict[str, Callable[..., Any]]:
     """The operators that work, by their names in the extension. Imports torch."""
     backend = op_backend()
-    if backend.name == "torchvision":
-        from vos_occ.compat import torchvision_ops as ops
-    else:
-        from vos_occ.compat import plain_ops as ops
+    ops = import_module(f"vos_occ.compat.{'torchvision_ops' if backend.name == 'torchvision' else 'plain_ops'}")
     return {
         "nms": ops.nms,
         "roi_align_forward": ops.roi_align_forward,

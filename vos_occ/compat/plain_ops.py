@@ -7,7 +7,8 @@ from torch import Tensor
 
 from vos_occ.compat.errors import MissingOperatorError
 from vos_occ.compat.plain_nms import nms
-from vos_occ.compat.plain_roi_align import RoISampling, pool, pool_backward, sample_rois
+from vos_occ.compat.plain_roi_align import pool, pool_backward
+from vos_occ.compat.plain_roi_sampling import RoISampling, sample_rois
 
 __all__ = ["nms", "roi_align_backward", "roi_align_forward"]
 
@@ -35,7 +36,7 @@ def roi_align_forward(
         rois: (R, 5) float: image index, x1, y1, x2, y2.
         output: (R, C, aligned_height, aligned_width), overwritten.
         argmax_y, argmax_x: unused, they belong to maximum pooling.
-        spatial_scale, sampling_ratio, aligned: see `plain_roi_align.sample_rois`.
+        spatial_scale, sampling_ratio, aligned: see `plain_roi_sampling.sample_rois`.
         pool_mode: 1.
 
     Raises:
