@@ -68,4 +68,4 @@ def roi_align_backward(
         sampling_ratio,
         aligned,
     )
-    grad_input.copy_(grad)
+    grad_input += grad
