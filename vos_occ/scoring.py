@@ -12,11 +12,13 @@ import numpy as np
 from eval.clear import Clear, clear
 from eval.identity import Identity, identity
 from eval.occlusion import HiddenFractionScore, OrderScore, match_masks, score_hidden_fraction, score_order
+from eval.readers.coco import Annotation
 from eval.readers.ytvis import Track, YtvisDataset, read_ytvis_results
 from eval.sequences import FramePair
 from eval.tube_ap import tube_ap
 from vos_occ.results.jsonl import read_jsonl
 from vos_occ.structures import FrameResult
+from vos_occ.structures.rle import Rle
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,16 @@ def frame_pair(tracks: Sequence[Track], frame: FrameResult, category_ids: Sequen
     )
 
 
+@dataclass(frozen=True)
+class TrueObject:
+    """A visible object of which the data may say how much is hidden (else None) and the ids it hides part of."""
+
+    id: int
+    mask: Rle
+    hidden: float | None
+    in_front_of: Sequence[int] | None
+
+
 class OcclusionMatches:
     """Collects, over frames, hidden fractions and order of the objects that were found (mask IoU at least .5)."""
 
@@ -122,23 +134,32 @@ class OcclusionMatches:
     def add(self, tracks: Sequence[Track], frame: FrameResult) -> None:
         """Takes the true and the predicted objects of one frame, of any class."""
         t = frame.frame_index
-        visible = [track for track in tracks if track.segmentations[t] is not None]
-        if not any("hidden" in track.extra for track in visible):
+        visible = [track for track in tracks if track.segmentations[t] is not None and "hidden" in track.extra]
+        self._add(
+            [TrueObject(v.id, v.segmentations[t], v.extra["hidden"][t], v.extra["in_front_of"][t]) for v in visible],
+            frame,
+        )
+
+    def add_image(self, annotations: Sequence[Annotation], frame: FrameResult) -> None:
+        """Takes the true and the predicted objects of one image of a COCO file, of any class."""
+        self._add(
+            [TrueObject(a.id, a.segmentation, a.extra["hidden"], a.extra["in_front_of"]) for a in annotations], frame
+        )
+
+    def _add(self, true: Sequence[TrueObject], frame: FrameResult) -> None:
+        if not true:
             return
-        rows, columns = match_masks([track.segmentations[t] for track in visible], frame.masks)
-        found = [visible[row] for row in rows]
-        self._true += [_number(track.extra["hidden"][t]) for track in found]
+        rows, columns = match_masks([thing.mask for thing in true], frame.masks)
+        found = [true[row] for row in rows]
+        self._true += [np.nan if thing.hidden is None else thing.hidden for thing in found]
         self._predicted += [np.nan if frame.hidden is None else float(frame.hidden[column]) for column in columns]
-        true_order = np.array([[b.id in (a.extra["in_front_of"][t] or ()) for b in found] for a in found], bool)
-        predicted = np.zeros(true_order.shape, bool)
+        true_order = np.array([[b.id in (a.in_front_of or ()) for b in found] for a in found], bool)
+        predicted = np.zeros((len(found), len(found)), bool)
         if frame.order is not None:
             predicted = frame.order.matrix[np.ix_(columns, columns)]
-        self.order += score_order(true_order.reshape(len(found), len(found)), predicted, frame.boxes[columns])
+        self.order += score_order(true_order.reshape(predicted.shape), predicted, frame.boxes[columns])
 
     def hidden(self) -> HiddenFractionScore | None:
         """The score of all hidden fractions so far; None when no true one was seen."""
         return score_hidden_fraction(self._true, self._predicted) if self._true else None
 
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)

@@ -1,0 +1,69 @@
+"""MOT challenge text files: boxes with ids, one line per object and frame.
+
+`frame, id, left, top, width, height, confidence, ...`, frames and pixels counted from 1. In ground truth a
+confidence of 0 marks an object that is not scored.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class MotFrame:
+    """The objects of one frame.
+
+    Attributes:
+        ids: (N,) int64, each once.
+        boxes: (N, 4) float64 xyxy, 0-based pixels, end-exclusive.
+    """
+
+    ids: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+
+
+def read_mot(path: str | Path, num_frames: int | None = None) -> list[MotFrame]:
+    """Objects by 0-based frame; lines of confidence 0 are left out.
+
+    Args:
+        path: the text file; empty lines are skipped, an empty file is no objects.
+        num_frames: length of the video; without it, the last frame that has a line.
+
+    Raises:
+        SchemaError: a line has fewer than six numbers, or an id twice in a frame, or a frame outside the video.
+    """
+    rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
+    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+        if line.strip():
+            _read_line(line, f"{path}, line {number}", rows, num_frames)
+    length = num_frames if num_frames is not None else max(rows, default=0)
+    return [_frame(rows[t]) for t in range(1, length + 1)]
+
+
+def _read_line(line: str, where: str, rows: dict[int, dict[int, tuple[float, ...]]], num_frames: int | None) -> None:
+    try:
+        values = [float(value) for value in line.replace(",", " ").split()]
+    except ValueError as error:
+        raise SchemaError(f"{where}: expected comma-separated numbers, found {line[:60]!r}.") from error
+    if len(values) < 6 or not np.isfinite(values[:6]).all():
+        raise SchemaError(f"{where}: expected frame, id, left, top, width, height, found {line[:60]!r}.")
+    frame, track_id = int(values[0]), int(values[1])
+    if frame < 1 or (num_frames is not None and frame > num_frames):
+        raise SchemaError(f"{where}: frame {frame} is outside 1..{num_frames or 'N'}; MOT files count from 1.")
+    if track_id in rows[frame]:
+        raise SchemaError(f"{where}: id {track_id} occurs twice in frame {frame}.")
+    if len(values) < 7 or values[6] != 0:
+        rows[frame][track_id] = tuple(values[2:6])
+
+
+def _frame(objects: dict[int, tuple[float, ...]]) -> MotFrame:
+    boxes = np.array(list(objects.values()), np.float64).reshape(-1, 4)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) - 1
+    return MotFrame(np.array(list(objects), np.int64), corners)

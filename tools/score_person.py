@@ -1,0 +1,223 @@
+#!/usr/bin/env python
+"""Score a person model on images and videos that it was not trained on: tools/score_person.py --data DATA --out DIR.
+
+DATA holds pennfudan/, davis17_samples/, tud_campus/ and video_intel_ccby/; data/person is what make_person_data wrote.
+Everything is scored from files: detections and results are written to DIR first and read back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+from eval.clear import clear
+from eval.errors import SchemaError
+from eval.identity import identity
+from eval.image_ap import image_ap
+from eval.readers.coco import CocoDataset, read_coco, read_coco_results
+from eval.readers.mot import read_mot
+from eval.readers.ytvis import read_ytvis
+from eval.sequences import FramePair
+from vos_occ.datasets.images import read_image
+from vos_occ.inference.benchmark import run_dataset
+from vos_occ.inference.demo import main as demo
+from vos_occ.inference.load import load
+from vos_occ.inference.session import VideoSession
+from vos_occ.media import open_video
+from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.results.jsonl import read_jsonl
+from vos_occ.results.output import write_atomically
+from vos_occ.results.ytvis import write_ytvis_dataset
+from vos_occ.scoring import OcclusionMatches, score_dataset
+from vos_occ.structures import rle
+from vos_occ.structures.errors import InputError, UserError
+
+# instance ids of people in the DAVIS masks; the others are bags and dogs
+DAVIS_PEOPLE = {"schoolgirls": (1, 3, 5, 7), "dogs_jump": (3,)}
+HEAVILY_HIDDEN = 0.3
+LONG_TRACK = 30
+
+
+def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out: Path) -> dict[str, float | None]:
+    """Mask AP of a COCO file, every image a video of its own; on occluded instances alone where that is known."""
+    dataset = read_coco(ann_file)
+    detections = [record for image in dataset.images for record in detect(model, image_root / image.file_name, image.id)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, json.dumps([record["coco"] for record in detections]))
+    found = read_coco_results(out, dataset)
+    ap = image_ap(dataset.objects(), found)
+    scores = {"AP": ap.ap, "AP50": ap.ap50, "AP75": ap.ap75, "box_AP": image_ap(dataset.objects(), found, "bbox").ap}
+    hidden = dataset.objects(lambda a: (a.extra.get("hidden") or 0) > HEAVILY_HIDDEN)
+    if any(not thing.ignored and not thing.iscrowd for thing in hidden):
+        occluded = image_ap(hidden, found)
+        scores |= {"AP_hidden_over_30": occluded.ap, "AP50_hidden_over_30": occluded.ap50}
+        scores |= score_occlusion(dataset, detections)
+    return scores
+
+
+def detect(model: OccMaskTrackRCNN, path: Path, image_id: int) -> list[dict]:
+    """COCO results of one image, each with its frame result for the occlusion scores."""
+    (result,) = VideoSession(model).step(read_image(path))
+    return [
+        {
+            "coco": {
+                "image_id": image_id,
+                "category_id": 1,
+                "segmentation": mask,
+                "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+                "score": float(score),
+            },
+            "result": result,
+        }
+        for mask, box, score in zip(result.masks, result.boxes, result.scores, strict=True)
+    ]
+
+
+def score_occlusion(dataset: CocoDataset, detections: list[dict]) -> dict[str, float | None]:
+    """Hidden fraction and order of the people found with score .5 or more."""
+    from vos_occ.inference.run import select
+
+    results = {record["coco"]["image_id"]: record["result"] for record in detections}
+    matches = OcclusionMatches()
+    for image in dataset.images:
+        people = [a for a in dataset.annotations if a.image_id == image.id and a.extra.get("in_front_of") is not None]
+        if image.id in results:
+            result = results[image.id]
+            matches.add_image(people, select(result, np.flatnonzero(result.scores >= 0.5)))
+    hidden = matches.hidden()
+    return {
+        "hidden_MAE": hidden.mae if hidden else None,
+        "hidden_MAE_of_mean": hidden.baseline_mae if hidden else None,
+        "hidden_Spearman": hidden.spearman if hidden else None,
+        "order_accuracy": matches.order.accuracy,
+        "order_accuracy_of_lower_edge": matches.order.baseline_accuracy,
+        "order_pairs": matches.order.pairs,
+    }
+
+
+def write_davis(root: Path, name: str, out: Path) -> Path:
+    """A DAVIS clip as a YTVIS dataset with one category, person; answers with its json."""
+    masks = [read_ids(path) for path in sorted((root / f"{name}_masks").glob("*.png"))]
+    frames = list(open_video(root / f"sttn_{name}.mp4"))
+    if len(frames) != len(masks) or not masks:
+        raise InputError(f"{root}/{name}: {len(frames)} frames, but {len(masks)} masks.")
+    (out / name).mkdir(parents=True, exist_ok=True)
+    names = [f"{name}/{t:05d}.png" for t in range(len(frames))]
+    for path, frame in zip(names, frames, strict=True):
+        cv2.imwrite(str(out / path), frame.image[..., ::-1])
+    height, width = masks[0].shape
+    video = {"id": 1, "width": width, "height": height, "length": len(masks), "file_names": names}
+    annotations = []
+    for track_id in DAVIS_PEOPLE[name]:
+        encoded = [rle.encode(ids == track_id) if (ids == track_id).any() else None for ids in masks]
+        boxes = [None if mask is None else rle.bounding_box(mask) for mask in encoded]
+        annotations.append(
+            {
+                "id": track_id,
+                "video_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "segmentations": encoded,
+                "bboxes": [None if b is None else [float(v) for v in (b[0], b[1], b[2] - b[0], b[3] - b[1])] for b in boxes],
+                "areas": [None if mask is None else rle.area(mask) for mask in encoded],
+            }
+        )
+    path = out / f"{name}.json"
+    path.unlink(missing_ok=True)
+    write_ytvis_dataset(path, [video], annotations, [{"id": 1, "name": "person"}])
+    return path
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """(H, W) instance ids of a palette png."""
+    from PIL import Image
+
+    return np.array(Image.open(path))
+
+
+def score_davis(model: OccMaskTrackRCNN, root: Path, name: str, out: Path) -> dict[str, float | int | None]:
+    dataset = read_ytvis(write_davis(root, name, out / "davis"))
+    run_dataset(model, dataset, out / "davis", out / name, overwrite=True)
+    return score_dataset(dataset, out / name).as_dict()
+
+
+def score_boxes(checkpoint: str, root: Path, out: Path) -> dict[str, float | int | None]:
+    """TUD-Campus on boxes: its ground truth has no masks."""
+    truth = read_mot(root / "gt.txt")
+    run_demo(checkpoint, root / "TUD-Campus.mp4", out / "tud_campus")
+    results = read_jsonl(out / "tud_campus.jsonl").frames
+    pairs = [
+        FramePair.from_boxes(gt.ids, gt.boxes, result.track_ids, result.boxes)
+        for gt, result in zip(truth, results, strict=True)
+    ]
+    scores, ids = clear(pairs), identity(pairs)
+    return {"IDF1": ids.idf1, "ID_switches": scores.idsw, "MOTA": scores.mota, "recall": scores.recall, "ids": _ids(results)}
+
+
+def score_aisle(checkpoint: str, root: Path, out: Path) -> dict[str, int]:
+    """The shop aisle has no ground truth: how long tracks live, and how many ids there are."""
+    run_demo(checkpoint, root / "store-aisle-detection_480x270.mp4", out / "aisle")
+    results = read_jsonl(out / "aisle.jsonl").frames
+    lives = Counter(track_id for result in results for track_id in result.track_ids.tolist())
+    return {
+        f"tracks_of_{LONG_TRACK}_frames": sum(life >= LONG_TRACK for life in lives.values()),
+        "ids": len(lives),
+        "frames": len(results),
+    }
+
+
+def run_demo(checkpoint: str, video: Path, out: Path) -> None:
+    arguments = ["--checkpoint", checkpoint, "--out", f"{out}.mp4", "--json", f"{out}.jsonl", "--overwrite", "--quiet"]
+    if demo([str(video), *arguments]):
+        raise InputError(f"The demo failed on {video}.")
+
+
+def _ids(results: list) -> int:
+    return len({track_id for result in results for track_id in result.track_ids.tolist()})
+
+
+def score(args: argparse.Namespace) -> dict[str, dict]:
+    person = args.person_data
+    images = load(args.checkpoint)
+    images.score_threshold = 0.05
+    images.memory_options["confirm_after"] = 1  # an image is a video of one frame
+    videos = load(args.checkpoint)
+    scores = {
+        "pennfudan_val": score_images(images, person / "pennfudan_val.json", person / "pennfudan", args.out / "val.json"),
+        "pennfudan_val_occluded": score_images(
+            images, person / "pennfudan_val_occluded.json", person / "pennfudan", args.out / "val_occluded.json"
+        ),
+    }
+    for name in DAVIS_PEOPLE:
+        scores[name] = score_davis(videos, args.data / "davis17_samples", name, args.out)
+    scores["tud_campus_boxes"] = score_boxes(args.checkpoint, args.data / "tud_campus", args.out)
+    scores["aisle"] = score_aisle(args.checkpoint, args.data / "video_intel_ccby", args.out)
+    return scores
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="person")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--person-data", type=Path, default=Path("data/person"))
+    parser.add_argument("--out", type=Path, default=Path("out/person"))
+    args = parser.parse_args(arguments)
+    try:
+        scores = score(args)
+    except (UserError, SchemaError) as error:
+        print(f"score_person: {error}", file=sys.stderr)
+        return 2
+    (args.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+    Console().print_json(json.dumps(scores))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
