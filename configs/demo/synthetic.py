@@ -1,30 +1,4 @@
 # The synthetic world: trained on its train split, scored on held-back shapes and textures.
-_base_ = ["base_mobilenetv2.py"]
+_base_ = ["base_mobilenetv2.py", "data_synthetic.py"]
 
-classes = ("ball", "brick", "star", "leaf", "bottle", "blossom")
 model = dict(detector=dict(roi_head=dict(bbox_head=dict(num_classes=6))))
-
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=0,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
-    collate_fn=dict(type="pseudo_collate"),
-    dataset=dict(
-        type="FramePairs",
-        classes=classes,
-        frame_range=16,
-        sources=[
-            dict(
-                type="YtvisFrames",
-                ann_file="data/synthetic/train/annotations_ytvis.json",
-                image_root="data/synthetic/train/frames",
-            )
-        ],
-        pipeline=[
-            dict(type="OccRandomScaleCrop", size=(192, 320), scale=(0.75, 1.35)),
-            dict(type="OccRandomFlip"),
-            dict(type="OccColorJitter", strength=0.6),
-            dict(type="OccDropSmall"),
-        ],
-    ),
-)
