@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from eval.readers.coco import Annotation, read_coco
-from vos_occ.datasets.images import read_image
+from vos_occ.datasets.annotations import decode_masks, hidden_or_nan, order_from_lists, select_classes
+from vos_occ.datasets.images import read_frame
 from vos_occ.datasets.sample import Sample
-from vos_occ.datasets.ytvis import hidden_or_nan, order_from_lists
 from vos_occ.structures.errors import InputError
 
 
@@ -23,20 +22,23 @@ class CocoFrames:
         ann_file: json in COCO instances format; `hidden` and `in_front_of` per annotation are read where present.
         image_root: folder that the json's `file_name` are relative to.
         classes: names to keep, in label order; default: the file's categories in order of id.
+
+    Raises:
+        SchemaError: the json is not a COCO instance file.
+        InputError: it has no annotations, an object of these classes has no mask, or a class is not in it.
     """
 
     def __init__(self, ann_file: str | Path, image_root: str | Path, classes: Sequence[str] | None = None) -> None:
         dataset = read_coco(ann_file)
+        if not dataset.has_annotations:
+            raise InputError(f"{ann_file} has no annotations, so it cannot be trained on. Use the train split.")
         self.image_root = Path(image_root)
-        names = {category.name: category.id for category in dataset.categories}
-        self.classes = tuple(classes) if classes else tuple(sorted(names, key=names.__getitem__))
-        missing = [name for name in self.classes if name not in names]
-        if missing:
-            raise InputError(f"{ann_file} has no category {missing[0]!r}. It has: {', '.join(sorted(names))}.")
-        self._label_of = {names[name]: label for label, name in enumerate(self.classes)}
+        self.classes, self._label_of = select_classes(dataset.categories, classes, ann_file)
         self._annotations: dict[int, list[Annotation]] = defaultdict(list)
         for annotation in dataset.annotations:
             if annotation.category_id in self._label_of:
+                if annotation.segmentation is None:
+                    raise InputError(f"{ann_file}: annotation {annotation.id} has a box but no mask. Add its mask.")
                 self._annotations[annotation.image_id].append(annotation)
         self.images = dataset.images
 
@@ -48,22 +50,14 @@ class CocoFrames:
         """The sample of the `video`-th image."""
         assert frame_index == 0, "an image is a video of one frame"
         info = self.images[video]
-        image = read_image(self.image_root / info.file_name)
-        if image.shape[:2] != (info.height, info.width):
-            raise InputError(
-                f"{info.file_name} is {image.shape[1]}x{image.shape[0]}, "
-                f"but its annotation says {info.width}x{info.height}."
-            )
         annotations = self._annotations[info.id]
-        masks = np.zeros((len(annotations), *image.shape[:2]), np.uint8)
-        for mask, annotation in zip(masks, annotations, strict=True):
-            mask[:] = coco_mask.decode(annotation.segmentation)
+        ids = [a.id for a in annotations]
         return Sample(
-            image=image,
-            masks=masks,
+            image=read_frame(self.image_root / info.file_name, info.height, info.width),
+            masks=decode_masks([a.segmentation for a in annotations], info.height, info.width),
             labels=np.array([self._label_of[a.category_id] for a in annotations], np.int64),
-            instance_ids=np.array([a.id for a in annotations], np.int64),
+            instance_ids=np.array(ids, np.int64),
             hidden=hidden_or_nan([a.extra.get("hidden") for a in annotations]),
-            in_front=order_from_lists([a.id for a in annotations], [a.extra.get("in_front_of") for a in annotations]),
+            in_front=order_from_lists(ids, [a.extra.get("in_front_of") for a in annotations]),
             crowd=np.array([bool(a.iscrowd) for a in annotations], bool),
         )

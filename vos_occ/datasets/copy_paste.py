@@ -15,6 +15,9 @@ import numpy as np
 from vos_occ.datasets.sample import Sample
 from vos_occ.structures.boxes import box_iou
 
+PASTED_ID = 1_000_000_000  # annotation ids of real data sets stay far below
+KNOWN_HIDDEN = 0.01  # less is no occlusion: level L0
+
 
 @dataclass(frozen=True)
 class Cutout:
@@ -42,7 +45,7 @@ def assume_standalone_visible(sample: Sample) -> Sample:
     """Sets the unknown hidden fraction of instances that stand alone to 0.
 
     Modal data sets do not say what is hidden. An annotated object with no annotated neighbour may still be hidden by
-    something that nobody annotated, so this is a guess that is right most of the time; it never overrides what is known.
+    something that nobody annotated: this is a guess that is right most of the time. It never overrides what is known.
     """
     hidden = np.where(np.isnan(sample.hidden) & standalone(sample), np.float32(0), sample.hidden)
     return replace(sample, hidden=hidden)
@@ -79,7 +82,8 @@ class CopyPaste:
 
     def _cut(self, sample: Sample, rng: np.random.Generator) -> Cutout | None:
         areas = sample.masks.sum((1, 2))
-        candidates = np.flatnonzero((areas >= self.min_area) & standalone(sample))
+        whole = standalone(sample) & ~(sample.hidden > KNOWN_HIDDEN)  # nan, which is unknown, is not greater
+        candidates = np.flatnonzero((areas >= self.min_area) & whole)
         if not len(candidates):
             return None
         index = int(rng.choice(candidates))
@@ -93,7 +97,7 @@ class CopyPaste:
         targets: Sequence[int],
         rng: np.random.Generator,
     ) -> Sample:
-        """Pastes `cutouts` near the instances with ids `targets`; ids of pasted ones continue after `PASTED_ID`."""
+        """Pastes `cutouts` near the instances with ids `targets`, one each; number i gets the id `PASTED_ID` + i."""
         result = assume_standalone_visible(sample)
         for number, (cutout, target) in enumerate(zip(cutouts, targets, strict=True)):
             found = np.flatnonzero(result.instance_ids == target)
@@ -113,9 +117,6 @@ class CopyPaste:
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.6, 0.6, 2) * (box[2:] - box[:2]) * np.array([1.0, 0.5])
         x, y = np.round(centre - size / 2).astype(int)
         return scale, int(x), int(y)
-
-
-PASTED_ID = 1_000_000_000  # annotation ids of real data sets stay far below
 
 
 def _paste_one(sample: Sample, cutout: Cutout, instance_id: int, scale: float, x: int, y: int) -> Sample:

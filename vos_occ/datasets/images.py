@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from vos_occ.media import image_source
 from vos_occ.structures.errors import InputError
 
 
@@ -16,8 +16,21 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is absent or no image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        what = "is not an image that can be read" if Path(path).exists() else "does not exist"
-        raise InputError(f"{path} {what}. Check the image root that the config names.")
-    return np.ascontiguousarray(image[..., ::-1])
+    if not Path(path).is_file():
+        raise InputError(f"Image {path} does not exist. Check the image root that goes with the annotation file.")
+    return image_source.read_image(Path(path))
+
+
+def read_frame(path: str | Path, height: int, width: int) -> np.ndarray:
+    """(height, width, 3) uint8 RGB of an image whose size its annotation states.
+
+    Raises:
+        InputError: the file is absent, no image, or of another size: masks would lie beside the objects.
+    """
+    image = read_image(path)
+    if image.shape[:2] != (height, width):
+        raise InputError(
+            f"{path} is {image.shape[1]}x{image.shape[0]}, but its annotation says {width}x{height}. "
+            "Use the images that the annotation file was made for."
+        )
+    return image

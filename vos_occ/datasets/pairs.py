@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.structures import DetDataSample, TrackDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.structures import InstanceData
 from torch.utils.data import Dataset
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-from mmdet.registry import DATASETS, TRANSFORMS  # isort: skip
-from mmdet.structures import DetDataSample, TrackDataSample  # isort: skip
-from mmdet.structures.mask import BitmapMasks  # isort: skip
-from mmengine.structures import InstanceData  # isort: skip
 from vos_occ.datasets import transforms
 from vos_occ.datasets.coco import CocoFrames
 from vos_occ.datasets.copy_paste import CopyPaste
@@ -22,6 +24,7 @@ from vos_occ.datasets.ytvis import YtvisFrames
 from vos_occ.structures.errors import InputError
 
 SOURCES = {"YtvisFrames": YtvisFrames, "CocoFrames": CocoFrames}
+ATTEMPTS = 10  # at a key frame with an instance left after augmentation, before one without is taken
 for _transform in (transforms.RandomFlip, transforms.RandomScaleCrop, transforms.ColorJitter, transforms.DropSmall):
     TRANSFORMS.register_module(name=f"Occ{_transform.__name__}", module=_transform)
 
@@ -53,7 +56,8 @@ class FramePairs(Dataset):
         classes: names in label order, the same for all sources.
 
     Raises:
-        InputError: no source has a usable frame.
+        InputError: a source cannot be used, or none has a usable frame.
+        SchemaError: an annotation file is not of its format.
     """
 
     def __init__(
@@ -79,7 +83,10 @@ class FramePairs(Dataset):
 
     def _add_source(self, config: dict[str, Any]) -> None:
         repeat = config.pop("repeat", 1)
-        source = SOURCES[config.pop("type")](**config, classes=self.classes)
+        kind = config.pop("type", None)
+        if kind not in SOURCES:
+            raise InputError(f"Source type {kind!r} of the training set is not known. Use {' or '.join(SOURCES)}.")
+        source = SOURCES[kind](**config, classes=self.classes)
         usable = source.frames()
         keys = [(len(self.sources), video, t) for video, frames in enumerate(usable) for t in frames]
         self.sources.append(source)
@@ -92,7 +99,7 @@ class FramePairs(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`inputs` (2, 3, H, W) uint8 RGB, key first, and `data_samples`, a TrackDataSample of both frames."""
         rng = np.random.default_rng(np.random.randint(2**31))  # follows the worker's seed
-        for _ in range(10):
+        for _ in range(ATTEMPTS):
             key, reference = self._pair(index, rng)
             if len(key) and not key.crowd.all():
                 break
@@ -113,10 +120,11 @@ class FramePairs(Dataset):
 
     def _paste(self, image: Sample, rng: np.random.Generator) -> tuple[Sample, Sample]:
         """The image twice, with the same instances pasted at different places."""
-        if self.copy_paste is None or not len(image):
+        objects = image.instance_ids[~image.crowd]
+        if self.copy_paste is None or not len(objects):
             return image, image
         cutouts = self.copy_paste.draw(lambda: self._random_sample(rng), rng)
-        targets = [int(target) for target in rng.choice(image.instance_ids, len(cutouts))]
+        targets = [int(target) for target in rng.choice(objects, len(cutouts))]
         key, reference = (self.copy_paste.paste(image, cutouts, targets, rng) for _ in range(2))
         return key, reference
 
@@ -128,7 +136,7 @@ class FramePairs(Dataset):
         rng = np.random.default_rng(seed)
         for transform in self.pipeline:
             sample = transform(sample, rng)
-        return sample
+        return sample.select(sample.masks.any((1, 2)))  # what is covered wholly has no box to learn
 
 
 def pack_pair(key: Sample, reference: Sample) -> dict[str, Any]:

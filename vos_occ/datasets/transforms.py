@@ -1,6 +1,7 @@
-"""Augmentations of a `Sample`. Each carries masks, ids, hidden fractions and order along together,
+"""Augmentations of a `Sample`. Each carries masks, ids, hidden fractions and order along together.
 
-which is why mmdet's own (they know boxes and masks only, and drop instances without telling the rest) are not used.
+mmdet's own know boxes and masks only, and drop instances without telling the rest, which is why they are not used.
+A hidden fraction stays that of the whole object when a crop cuts the object: the amodal mask is not known here.
 Every transform is `transform(sample, rng) -> Sample`; the generator comes from the caller, no global one is touched.
 """
 
@@ -24,7 +25,8 @@ class RandomFlip:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
             return sample
-        return replace(sample, image=sample.image[:, ::-1], masks=sample.masks[:, :, ::-1])
+        image, masks = sample.image[:, ::-1], sample.masks[:, :, ::-1]
+        return replace(sample, image=np.ascontiguousarray(image), masks=np.ascontiguousarray(masks))
 
 
 class RandomScaleCrop:
@@ -50,27 +52,35 @@ class RandomScaleCrop:
         self.fill = fill
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = sample.image.shape[:2]
-        fit = min(self.size[0] / height, self.size[1] / width)
-        factor = fit * float(np.exp(rng.uniform(np.log(self.scale[0]), np.log(self.scale[1]))))
-        new = max(1, round(width * factor)), max(1, round(height * factor))
-        image = cv2.resize(sample.image, new, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-        masks = [_resize_mask(mask, new) for mask in sample.masks]
-        before = np.array([mask.sum() for mask in masks], np.float64)
-        corner = [int(rng.integers(min(0, out - now), max(0, out - now) + 1)) for now, out in zip(new[::-1], self.size)]
+        size = self._scaled(sample.image.shape[:2], rng)
+        shrinks = size[0] < sample.image.shape[0]
+        image = cv2.resize(sample.image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        masks = np.array([_resize_mask(mask, size) for mask in sample.masks], np.uint8).reshape(-1, *size)
+        corner = self._corner(size, rng)
         cropped = replace(
             sample,
             image=_place(image, corner, self.size, self.fill),
-            masks=np.stack([_place(mask, corner, self.size, 0) for mask in masks])
-            if masks
-            else np.zeros((0, *self.size), np.uint8),
+            masks=np.array([_place(mask, corner, self.size, 0) for mask in masks], np.uint8).reshape(-1, *self.size),
         )
-        after = cropped.masks.sum((1, 2), dtype=np.float64)
+        before, after = masks.sum((1, 2), np.float64), cropped.masks.sum((1, 2), np.float64)
         return cropped.select((after > 0) & (after >= self.min_kept * before))
+
+    def _scaled(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """(height, width) that an image of `size` is resized to."""
+        fit = min(self.size[0] / size[0], self.size[1] / size[1])
+        factor = fit * float(np.exp(rng.uniform(np.log(self.scale[0]), np.log(self.scale[1]))))
+        return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+    def _corner(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """(y, x) of an image's top left on the canvas: anywhere that wastes no more of either than must be."""
+        spare = np.array(self.size) - size
+        y, x = (int(rng.integers(min(0, room), max(0, room) + 1)) for room in spare)
+        return y, x
 
 
 def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return (cv2.resize(mask * 255, size, interpolation=cv2.INTER_LINEAR) >= 128).astype(np.uint8)
+    # an even 254 can be halved: of two that touch, a pixel on the line between them goes to neither, never to both
+    return (cv2.resize(mask * 254, size[::-1], interpolation=cv2.INTER_LINEAR) > 127).astype(np.uint8)
 
 
 def _place(array: np.ndarray, corner: Sequence[int], size: Sequence[int], fill: int) -> np.ndarray:

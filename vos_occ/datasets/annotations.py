@@ -1,0 +1,61 @@
+"""From records of `eval.readers` to the arrays of a `Sample`: what all annotation formats have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from eval.readers.record import Category
+from eval.rle import Rle
+from vos_occ.datasets.sample import unknown_order
+from vos_occ.structures.errors import InputError
+
+
+def select_classes(
+    categories: Sequence[Category], classes: Sequence[str] | None, ann_file: str | Path
+) -> tuple[tuple[str, ...], Mapping[int, int]]:
+    """Class names in label order, and the label of each category id that is kept.
+
+    Args:
+        categories: of the file.
+        classes: names to keep, in label order; None: all of the file's, in order of id.
+        ann_file: for the message.
+
+    Raises:
+        InputError: the file has no category of a name.
+    """
+    ids = {category.name: category.id for category in sorted(categories, key=lambda category: category.id)}
+    names = tuple(ids if classes is None else classes)
+    for name in names:
+        if name not in ids:
+            raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(ids))}.")
+    return names, {ids[name]: label for label, name in enumerate(names)}
+
+
+def decode_masks(segmentations: Sequence[Rle], height: int, width: int) -> np.ndarray:
+    """(N, height, width) uint8 in {0, 1}."""
+    masks = np.zeros((len(segmentations), height, width), np.uint8)
+    for mask, segmentation in zip(masks, segmentations, strict=True):
+        mask[:] = coco_mask.decode(segmentation)
+    return masks
+
+
+def hidden_or_nan(values: Sequence[float | None]) -> np.ndarray:
+    """(N,) float32; None becomes nan."""
+    return np.array([np.nan if value is None else value for value in values], np.float32)
+
+
+def order_from_lists(ids: Sequence[int], in_front_of: Sequence[Sequence[int] | None]) -> np.ndarray:
+    """(N, N) int8 order matrix from, per instance, the ids that it hides part of (None: nothing is known of it)."""
+    order = unknown_order(len(ids))
+    position = {instance_id: index for index, instance_id in enumerate(ids)}
+    known = np.array([behind is not None for behind in in_front_of], bool)
+    order[np.ix_(known, known)] = 0
+    for i, behind in enumerate(in_front_of):
+        for j in behind or ():
+            if j in position:
+                order[i, position[j]] = 1
+    return order
