@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from eval.errors import SchemaError
 from vos_occ.structures.errors import UserError
 
 
@@ -15,6 +16,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", help="a file of configs/")
     parser.add_argument("--work-dir", help="where checkpoints and logs go (default: work_dirs/<config name>)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the work dir")
+    parser.add_argument("--overwrite", action="store_true", help="start anew over checkpoints of the work dir")
     parser.add_argument("--seed", type=int, help="overrides the config's seed")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries")
     parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch under torchrun")
@@ -31,12 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
             args.config,
             work_dir=args.work_dir or Path("work_dirs") / Path(args.config).stem,
             resume=args.resume,
+            overwrite=args.overwrite,
             seed=args.seed,
             options=args.cfg_options,
             launcher=args.launcher,
             trust_checkpoint=args.trust_checkpoint,
         )
-    except UserError as error:
+    except (UserError, SchemaError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     return 0

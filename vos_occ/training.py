@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-from mmengine.config import Config, DictAction  # isort: skip
-from mmengine.runner import Runner  # isort: skip
 from vos_occ.checkpoints import mmengine_scheme
-from vos_occ.structures.errors import InputError
+from vos_occ.structures.errors import InputError, OutputExistsError
 
 
 def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
@@ -26,9 +28,15 @@ def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
         raise InputError(f"Config {str(path)!r} does not exist. The shipped ones are in configs/.")
     try:
         config = Config.fromfile(str(path))
-    except (OSError, SyntaxError, KeyError, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise InputError(f"Config {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
-    config.merge_from_dict(parse_options(options))
+    except Exception as error:  # a config is a program, which fails in any of the ways in which programs fail
+        reason = " ".join(str(error).split())
+        raise InputError(f"Config {str(path)!r} cannot be read: {type(error).__name__}: {reason}") from error
+    try:
+        config.merge_from_dict(parse_options(options))
+    except (KeyError, TypeError, AssertionError) as error:
+        raise InputError(
+            f"Options {' '.join(options)} do not fit config {str(path)!r}: {first_sentence(error)}."
+        ) from error
     return config
 
 
@@ -48,6 +56,7 @@ def train(
     *,
     work_dir: str | Path,
     resume: bool = False,
+    overwrite: bool = False,
     seed: int | None = None,
     options: Sequence[str] = (),
     launcher: str = "none",
@@ -59,24 +68,70 @@ def train(
         config_path: a file of configs/.
         work_dir: folder for checkpoints and logs; made if absent.
         resume: go on from the newest checkpoint in `work_dir`, optimizer and schedule included.
+        overwrite: start anew in a `work_dir` with checkpoints of an earlier run, which are replaced as this one saves.
         seed: overrides the config's `randomness.seed`.
         options: `key=value` overrides of config entries.
         launcher: "pytorch" under torchrun, else "none".
         trust_checkpoint: unpickle checkpoints without restrictions.
 
     Raises:
-        UserError: config, data or checkpoint cannot be used.
+        UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints.
+        SchemaError: an annotation file is not of its format (`eval.errors`).
     """
     mmengine_scheme.install()
     config = read_config(config_path, options)
+    require_trainable(config, config_path)
+    require_fresh(Path(work_dir), resume or overwrite)
     config.work_dir = str(work_dir)
     config.resume = resume
     config.launcher = launcher
     if seed is not None:
         config.randomness = {"seed": seed}
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext():
-        runner = Runner.from_cfg(config)
+        runner = build_runner(config, config_path)
         if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions
             runner.model.to(memory_format=torch.channels_last)
         runner.train()
     return Path(work_dir)
+
+
+def build_runner(config: Config, path: str | Path) -> Runner:
+    """The Runner of a config.
+
+    Raises:
+        InputError: the config names a part or an argument that does not exist.
+    """
+    try:
+        return Runner.from_cfg(config)
+    except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
+        raise InputError(f"Config {str(path)!r} cannot be built: {first_sentence(error)}.") from error
+
+
+def first_sentence(error: Exception) -> str:
+    """What an error says, without quotes around it and without the paragraph of advice that may follow."""
+    text = " ".join(str(error.args[0] if error.args else error).split())
+    return text.split(". ")[0].rstrip(".")
+
+
+def require_trainable(config: Config, path: str | Path) -> None:
+    """Raises InputError unless the config has what a Runner trains."""
+    if missing := [key for key in ("model", "train_dataloader", "train_cfg", "optim_wrapper") if key not in config]:
+        raise InputError(f"Config {str(path)!r} has no `{missing[0]}`, which training needs. See configs/demo/.")
+    if "classes" in config:
+        require_classes(config.model, config.classes)
+
+
+def require_classes(model_config: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """Raises InputError unless the detector of a model config tells as many classes apart as there are names."""
+    box_head = model_config.get("detector", {}).get("roi_head", {}).get("bbox_head", {})
+    known = box_head.get("num_classes", len(classes)) if isinstance(box_head, Mapping) else len(classes)
+    if known != len(classes):
+        raise InputError(f"The config has {len(classes)} classes, but its bbox_head.num_classes is {known}.")
+
+
+def require_fresh(work_dir: Path, allowed: bool) -> None:
+    """Raises OutputExistsError if a run would replace the checkpoints of an earlier one without being `allowed`."""
+    if not allowed and any(work_dir.glob("*.pth")):
+        raise OutputExistsError(
+            f"Work dir '{work_dir}' has checkpoints of an earlier run. Use --resume to go on, or --overwrite."
+        )
