@@ -68,6 +68,10 @@ class OccRoIEmbedHead(RoIEmbedHead):
             logits = self.log_scale.exp() * logits - self.offset
         return F.pad(logits, (1, 0))
 
+    def predict_by_feat(self, x_split: Sequence[Tensor], ref_x_split: Sequence[Tensor]) -> list[Tensor]:
+        """`similarity_logits` image by image: what mmdet's `predict` answers with, of whichever similarity."""
+        return [self.similarity_logits(x, ref_x) for x, ref_x in zip(x_split, ref_x_split, strict=True)]
+
     def loss_by_feat(
         self,
         x_split: Sequence[Tensor],
@@ -87,7 +91,8 @@ class OccRoIEmbedHead(RoIEmbedHead):
         for x, ref_x, target, weight in zip(x_split, ref_x_split, targets, weights, strict=True):
             logits = self.similarity_logits(x, ref_x)
             matched = max(int((target > 0).sum()), 1)
-            losses.append(self.loss_match(logits, target, weight, avg_factor=matched))
+            loss = self.loss_match(logits, target, weight, avg_factor=matched, reduction_override=reduction_override)
+            losses.append(loss)
             positive = weight > 0
             hits += float((logits[positive].argmax(1) == target[positive]).sum())
             positives += int(positive.sum())

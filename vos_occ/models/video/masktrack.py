@@ -6,6 +6,10 @@ mask head runs only on those that continue or start a track. Nothing here knows 
 
 from __future__ import annotations
 
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
+import warnings
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +18,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.models.mot import BaseMOTModel
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
 from torch import Tensor
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-from mmdet.models.mot import BaseMOTModel  # isort: skip
-from mmdet.registry import MODELS  # isort: skip
-from mmdet.structures import DetDataSample  # isort: skip
-from mmdet.structures.bbox import bbox_overlaps  # isort: skip
-from mmengine.structures import InstanceData  # isort: skip
 from vos_occ.models.bilayer.prediction import BilayerPrediction
 from vos_occ.models.video import embedding  # noqa: F401  (registers the track head)
 from vos_occ.models.video.contract import VideoMeta, VideoState
@@ -30,6 +33,11 @@ from vos_occ.structures.occlusion import predict_order
 from vos_occ.structures.rle import Rle, area, paste_and_encode
 from vos_occ.tracking.association import assign, match_scores
 from vos_occ.tracking.memory import TrackMemory
+
+ORDER_UNKNOWN = (
+    "This model was trained on contact, not on depth order: it reports occluder masks, but neither hidden fractions "
+    "nor who hides whom."
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,12 @@ class OccMaskTrackRCNN(BaseMOTModel):
         self.track_head = MODELS.build(track_head)
         self.memory_options = dict(memory or {})
         self.association_options = dict(association or {})
-        self.occlusion_options = {"enabled": True, "order_known": True, "keep_embedding_above": 1.0, **(occlusion or {})}
+        self.occlusion_options = {
+            "enabled": True,
+            "order_known": True,
+            "keep_embedding_above": 1.0,
+            **(occlusion or {}),
+        }
         self.test_scale = tuple(test_scale)
 
     # training
@@ -131,6 +144,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
 
     def new_state(self, meta: VideoMeta) -> VideoState:
         """An empty memory for one video."""
+        if self.occlusion_options["enabled"] and not self.occlusion_options["order_known"]:
+            warnings.warn(ORDER_UNKNOWN, stacklevel=2)  # Python shows it once
         return VideoState(meta, TrackMemory(self.track_head.embed_dim, **self.memory_options))
 
     @torch.inference_mode()
