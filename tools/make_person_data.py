@@ -1,42 +1,49 @@
 #!/usr/bin/env python
-"""Prepare the data of configs/demo/person.py from Penn-Fudan and COCO: tools/make_person_data.py DATA --out data/person.
+"""Prepare the data of configs/demo/person.py: tools/make_person_data.py DATA --out data/person.
 
-Writes pennfudan_train.json (first 136 images by name), pennfudan_val.json (last 34), coco128_person.json, the images
-they name, and pennfudan_val_occluded.json: the 34 images with seeded copy-paste occlusions, order and hidden fraction.
+DATA holds pennfudan/ (JPEGImages, PedMasks) and coco128/ (annotations, images). Writes pennfudan_train.json (first 136
+images by name), pennfudan_val.json (last 34), coco128_person.json, the images they name, and
+pennfudan_val_occluded.json: the 34 images with seeded copy-paste occlusions, order and hidden fraction.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from eval.errors import SchemaError
+from eval.readers.coco import read_coco
 from vos_occ.datasets.copy_paste import CopyPaste
 from vos_occ.datasets.images import read_image
 from vos_occ.datasets.sample import Sample, unknown_order
 from vos_occ.results.coco import write_coco_dataset
+from vos_occ.results.output import require_new
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError, UserError
 
 NUM_TRAIN = 136
 CATEGORY = {"id": 1, "name": "person"}
+SPLITS = ("pennfudan_train", "pennfudan_val", "pennfudan_val_occluded", "coco128_person")
 
 
 def penn_fudan_sample(root: Path, name: str) -> Sample:
+    """An image and the people in its mask file, in which 0 is nobody and n the n-th person."""
     image = read_image(root / "JPEGImages" / f"{name}.jpg")
-    ids = cv2.imread(str(root / "PedMasks" / f"{name}_mask.png"), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.shape[:2] != image.shape[:2]:
-        raise InputError(f"{root}/PedMasks/{name}_mask.png is absent or of another size than its image.")
-    numbers = [number for number in np.unique(ids) if number > 0]
+    mask_file = root / "PedMasks" / f"{name}_mask.png"
+    ids = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED) if mask_file.is_file() else None
+    if ids is None or ids.shape != image.shape[:2] or not ids.any():
+        raise InputError(f"{mask_file} is absent, of another size than its image, or empty. Unpack Penn-Fudan again.")
+    numbers = np.unique(ids[ids > 0])
     count = len(numbers)
     return Sample(
         image=image,
-        masks=np.stack([ids == number for number in numbers]).astype(np.uint8),
+        masks=(ids == numbers[:, None, None]).astype(np.uint8),
         labels=np.zeros(count, np.int64),
         instance_ids=np.arange(1, count + 1),
         hidden=np.full(count, np.nan, np.float32),
@@ -58,7 +65,11 @@ def occluded(samples: list[Sample], seed: int) -> list[Sample]:
 
 
 def coco_records(samples: list[Sample], names: list[str]) -> tuple[list[dict], list[dict]]:
-    """COCO images and annotations; `hidden` and `in_front_of` where they are known."""
+    """COCO images and annotations; `hidden` and `in_front_of` where they are known.
+
+    The format has no word for "unknown" per pair: of the people of one photograph, who were not pasted, none is said
+    to hide another. Scores count only pairs that are said to.
+    """
     images, annotations = [], []
     for image_id, (sample, name) in enumerate(zip(samples, names, strict=True), start=1):
         height, width = sample.image.shape[:2]
@@ -85,12 +96,14 @@ def coco_records(samples: list[Sample], names: list[str]) -> tuple[list[dict], l
 
 
 def write_images(samples: list[Sample], names: list[str], folder: Path) -> None:
+    """The images as JPEG of quality 95."""
     folder.mkdir(parents=True, exist_ok=True)
     for sample, name in zip(samples, names, strict=True):
         cv2.imwrite(str(folder / name), sample.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 def write_penn_fudan(root: Path, out: Path, seed: int) -> None:
+    """The splits by name, and the last 34 images again with people pasted in front of people."""
     names = sorted(path.stem for path in (root / "JPEGImages").glob("*.jpg"))
     if len(names) <= NUM_TRAIN:
         raise InputError(f"{root}/JPEGImages has {len(names)} jpg images; Penn-Fudan has 170.")
@@ -104,20 +117,35 @@ def write_penn_fudan(root: Path, out: Path, seed: int) -> None:
         files = [f"{stem}.jpg" for stem in stems]
         write_images(chosen, files, out / "pennfudan")
         images, annotations = coco_records(chosen, files)
-        write_coco_dataset(out / f"{split}.json", images, annotations, [CATEGORY])
+        write_coco_dataset(out / f"{split}.json", images, annotations, [CATEGORY], overwrite=True)
 
 
 def write_coco_persons(root: Path, out: Path) -> None:
     """The images of COCO128 with a person; persons become category 1, crowds stay crowds."""
-    source = json.loads((root / "annotations" / "instances_train2017_first128.json").read_text())
-    person = next(category["id"] for category in source["categories"] if category["name"] == "person")
-    annotations = [{**a, "category_id": 1} for a in source["annotations"] if a["category_id"] == person]
-    with_person = {annotation["image_id"] for annotation in annotations}
-    images = [image for image in source["images"] if image["id"] in with_person]
+    source = read_coco(root / "annotations" / "instances_train2017_first128.json")
+    names = {category.id: category.name for category in source.categories}
+    persons = [a for a in source.annotations if names[a.category_id] == "person"]
+    with_person = {annotation.image_id for annotation in persons}
+    images = [asdict(image) for image in source.images if image.id in with_person]
+    annotations = [
+        {
+            "id": a.id,
+            "image_id": a.image_id,
+            "category_id": CATEGORY["id"],
+            "iscrowd": int(a.iscrowd),
+            "segmentation": a.segmentation,
+            "area": a.area,
+            "bbox": a.bbox,
+        }
+        for a in persons
+    ]
     (out / "coco128").mkdir(parents=True, exist_ok=True)
     for image in images:
-        shutil.copyfile(root / "images" / "train2017" / image["file_name"], out / "coco128" / image["file_name"])
-    write_coco_dataset(out / "coco128_person.json", images, annotations, [CATEGORY])
+        source_file = root / "images" / "train2017" / image["file_name"]
+        if not source_file.is_file():
+            raise InputError(f"{source_file} does not exist, but the annotations name it.")
+        shutil.copyfile(source_file, out / "coco128" / image["file_name"])
+    write_coco_dataset(out / "coco128_person.json", images, annotations, [CATEGORY], overwrite=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,11 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder with pennfudan/ and coco128/")
     parser.add_argument("--out", type=Path, default=Path("data/person"))
     parser.add_argument("--seed", type=int, default=0, help="of the copy-paste occlusions of the validation images")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing data")
     args = parser.parse_args(arguments)
     try:
+        for split in SPLITS:  # before any image is written over
+            require_new(args.out / f"{split}.json", args.overwrite)
         write_penn_fudan(args.data / "pennfudan", args.out, args.seed)
         write_coco_persons(args.data / "coco128", args.out)
-    except UserError as error:
+    except (UserError, SchemaError) as error:
         print(f"make_person_data: {error}", file=sys.stderr)
         return 2
     print(f"Wrote {args.out}.")

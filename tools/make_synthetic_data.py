@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--heldout", type=int, default=20, metavar="N", help="videos of held-back looks, seeds 0..N-1")
     parser.add_argument("--overwrite", action="store_true", help="replace existing annotations")
     args = parser.parse_args(arguments)
+    if min(args.train, args.heldout) < 0:
+        parser.error("--train and --heldout must not be negative")
     try:
         for split, count in (("train", args.train), ("heldout", args.heldout)):
             if count:

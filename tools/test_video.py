@@ -21,13 +21,13 @@ from vos_occ.structures.errors import InputError, UserError
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", help="config file, or - for checkpoints that carry theirs")
+    parser.add_argument("config", help="config file, or - for a checkpoint that carries its own")
     parser.add_argument("checkpoint", help="checkpoint file, or a shipped name")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, shards/ and jsonl/")
     parser.add_argument("--ann-file", help="YTVIS-format json (default: the config's test_dataset.ann_file)")
     parser.add_argument("--image-root", help="folder of its images (default: the config's test_dataset.image_root)")
-    parser.add_argument("--score-thr", type=float, help="least score of a detection")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--score-thr", type=float, help="least score of a detection, 0..1 (default: the model's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle a .pth without restrictions")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -49,8 +49,11 @@ def test(args: argparse.Namespace) -> None:
     from eval.readers.ytvis import read_ytvis
     from vos_occ.inference.benchmark import run_dataset
     from vos_occ.inference.load import load
+    from vos_occ.results.output import write_atomically
     from vos_occ.scoring import score_dataset
 
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
     ann_file, image_root = dataset_paths(args)
     dataset = read_ytvis(ann_file)
     config = None if args.config == "-" else args.config
@@ -68,7 +71,7 @@ def test(args: argparse.Namespace) -> None:
         print(f"{ann_file} has no annotations, so nothing is scored: submit results.json to the benchmark's server.")
         return
     scores = score_dataset(dataset, args.out).as_dict()
-    (args.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+    write_atomically(args.out / "scores.json", json.dumps(scores, indent=1) + "\n")
     table = Table("score", "value")
     for name, value in scores.items():
         table.add_row(name, "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from eval.clear import Clear, clear
 from eval.identity import Identity, identity
 from eval.occlusion import HiddenFractionScore, OrderScore, match_masks, score_hidden_fraction, score_order
 from eval.readers.coco import Annotation
-from eval.readers.ytvis import Track, YtvisDataset, read_ytvis_results
+from eval.readers.ytvis import Track, Video, YtvisDataset, read_ytvis_results
 from eval.sequences import FramePair
 from eval.tube_ap import tube_ap
-from vos_occ.results.jsonl import read_jsonl
+from vos_occ.inference.benchmark import jsonl_path
+from vos_occ.results.jsonl import JsonlVideo, read_jsonl
 from vos_occ.structures import FrameResult
-from vos_occ.structures.rle import Rle
+from vos_occ.structures.errors import InputError
+from vos_occ.structures.rle import Rle, bounding_box
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,11 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
     Args:
         dataset: ground truth; its `hidden` and `in_front_of`, where present, are scored too.
         out: folder with results.json and jsonl/.
-    """
-    from vos_occ.inference.benchmark import jsonl_path
 
+    Raises:
+        InputError: a video has no results, or not for all of its frames.
+        SchemaError: a file is not what its format says.
+    """
     average_precision = tube_ap(dataset.tubes(), read_ytvis_results(Path(out) / "results.json", dataset))
     by_video: dict[int, list[Track]] = defaultdict(list)
     for gt_track in dataset.tracks:
@@ -81,16 +86,14 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
     identities, clears, matches = Identity(), Clear(), OcclusionMatches()
     category_of = {category.name: category.id for category in dataset.categories}
     for video in dataset.videos:
-        results = read_jsonl(jsonl_path(Path(out), video.id))
+        tracks, results = by_video[video.id], read_whole(Path(out), video)
         category_ids = [category_of[name] for name in results.header.classes]
-        for category_id in sorted({t.category_id for t in by_video[video.id]} | set(category_ids)):
-            pairs = [
-                frame_pair(by_video[video.id], frame, category_ids, category_id) for frame in results.frames
-            ]
+        for category_id in sorted({t.category_id for t in tracks} | set(category_ids)):
+            pairs = [frame_pair(tracks, frame, category_ids, category_id) for frame in results.frames]
             identities += identity(pairs)
             clears += clear(pairs)
         for frame in results.frames:
-            matches.add(by_video[video.id], frame)
+            matches.add(tracks, frame)
     return VideoScores(
         tube_ap=average_precision.ap,
         tube_ap50=average_precision.ap50,
@@ -99,6 +102,15 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         hidden=matches.hidden(),
         order=matches.order if matches.order.pairs else None,
     )
+
+
+def read_whole(out: Path, video: Video) -> JsonlVideo:
+    """The JSONL of a video; frames that are missing in it would count neither as found nor as missed."""
+    path = jsonl_path(out, video.id)
+    results = read_jsonl(path)
+    if [frame.frame_index for frame in results.frames] != list(range(video.length)):
+        raise InputError(f"{path} has {len(results)} of the {video.length} frames of its video. Run the test again.")
+    return results
 
 
 def frame_pair(tracks: Sequence[Track], frame: FrameResult, category_ids: Sequence[int], category_id: int) -> FramePair:
@@ -134,32 +146,37 @@ class OcclusionMatches:
     def add(self, tracks: Sequence[Track], frame: FrameResult) -> None:
         """Takes the true and the predicted objects of one frame, of any class."""
         t = frame.frame_index
-        visible = [track for track in tracks if track.segmentations[t] is not None and "hidden" in track.extra]
+        visible = [track for track in tracks if track.segmentations[t] is not None]
         self._add(
-            [TrueObject(v.id, v.segmentations[t], v.extra["hidden"][t], v.extra["in_front_of"][t]) for v in visible],
+            [
+                TrueObject(v.id, v.segmentations[t], _at(v.extra.get("hidden"), t), _at(v.extra.get("in_front_of"), t))
+                for v in visible
+            ],
             frame,
         )
 
     def add_image(self, annotations: Sequence[Annotation], frame: FrameResult) -> None:
         """Takes the true and the predicted objects of one image of a COCO file, of any class."""
         self._add(
-            [TrueObject(a.id, a.segmentation, a.extra["hidden"], a.extra["in_front_of"]) for a in annotations], frame
+            [TrueObject(a.id, a.segmentation, a.extra.get("hidden"), a.extra.get("in_front_of")) for a in annotations],
+            frame,
         )
 
     def _add(self, true: Sequence[TrueObject], frame: FrameResult) -> None:
-        if not true:
-            return
         rows, columns = match_masks([thing.mask for thing in true], frame.masks)
         found = [true[row] for row in rows]
         self._true += [np.nan if thing.hidden is None else thing.hidden for thing in found]
         self._predicted += [np.nan if frame.hidden is None else float(frame.hidden[column]) for column in columns]
-        true_order = np.array([[b.id in (a.in_front_of or ()) for b in found] for a in found], bool)
-        predicted = np.zeros((len(found), len(found)), bool)
-        if frame.order is not None:
-            predicted = frame.order.matrix[np.ix_(columns, columns)]
-        self.order += score_order(true_order.reshape(predicted.shape), predicted, frame.boxes[columns])
+        pairs = [[behind.id in (front.in_front_of or ()) for behind in found] for front in found]
+        order = np.zeros((len(frame), len(frame)), bool) if frame.order is None else frame.order.matrix
+        # the baseline has the true boxes: those of the model would make it another one for every model
+        boxes = np.array([bounding_box(thing.mask) for thing in found]).reshape(-1, 4)
+        self.order += score_order(np.reshape(pairs, (len(found),) * 2), order[np.ix_(columns, columns)], boxes)
 
     def hidden(self) -> HiddenFractionScore | None:
         """The score of all hidden fractions so far; None when no true one was seen."""
-        return score_hidden_fraction(self._true, self._predicted) if self._true else None
+        return None if np.isnan(self._true).all() else score_hidden_fraction(self._true, self._predicted)
 
+
+def _at(values: Sequence[Any] | None, frame_index: int) -> Any:
+    return None if values is None else values[frame_index]

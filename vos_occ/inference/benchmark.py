@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eval.readers.ytvis import Video, YtvisDataset
-from vos_occ.datasets.images import read_image
+from vos_occ.datasets.images import read_frame
 from vos_occ.inference.run import track
 from vos_occ.media import Frame
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.results.jsonl import Header, JsonlWriter
 from vos_occ.results.output import require_new
-from vos_occ.results.ytvis import YtvisTracks, merge_shards, write_shard
+from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_shard
 from vos_occ.structures.errors import InputError
+
+if TYPE_CHECKING:  # imports mmdet, which whoever scores files needs not
+    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 
 
 def run_dataset(
@@ -39,12 +42,12 @@ def run_dataset(
         The path of results.json.
 
     Raises:
-        InputError: a class of the model is not a category of the dataset, or a frame cannot be read.
+        InputError: a class of the model is not a category of the dataset, a frame cannot be read, or is not named.
         OutputExistsError: results exist and `overwrite` is off.
     """
     out = Path(out)
     category_ids = categories_of(model.classes, dataset)
-    require_new(out / "results.json", overwrite)
+    require_free(dataset, out, overwrite)
     for video in dataset.videos:
         tracks = YtvisTracks(video.id, video.length, category_ids)
         header = Header(
@@ -67,6 +70,16 @@ def run_dataset(
     return out / "results.json"
 
 
+def require_free(dataset: YtvisDataset, out: Path, overwrite: bool) -> None:
+    """Raises before the first frame what would otherwise come after hours: outputs in the way, videos without files."""
+    require_new(out / "results.json", overwrite, folder=False)
+    for video in dataset.videos:
+        require_new(jsonl_path(out, video.id), overwrite, folder=False)
+        require_new(shard_path(out / "shards", video.id), overwrite, folder=False)
+        if not video.file_names:
+            raise InputError(f"{dataset.path}: video {video.id} has no file_names, so its frames cannot be found.")
+
+
 def jsonl_path(out: Path, video_id: int) -> Path:
     """Where the frame results of a video are written."""
     return out / "jsonl" / f"{video_id}.jsonl"
@@ -87,10 +100,4 @@ def categories_of(classes: tuple[str, ...], dataset: YtvisDataset) -> list[int]:
 def frames_of(video: Video, image_root: Path) -> Iterator[Frame]:
     """The frames of a dataset's video, read one by one."""
     for index, name in enumerate(video.file_names):
-        image = read_image(image_root / name)
-        if image.shape[:2] != (video.height, video.width):
-            raise InputError(
-                f"{image_root / name} is {image.shape[1]}x{image.shape[0]}, but its dataset says "
-                f"{video.width}x{video.height}."
-            )
-        yield Frame(index, None, image)
+        yield Frame(index, None, read_frame(image_root / name, video.height, video.width))

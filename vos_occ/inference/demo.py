@@ -8,15 +8,31 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vos_occ.inference.progress import frame_progress
+from vos_occ.inference.run import only_labels, track
+from vos_occ.media import Frame, Overlay, VideoReader, VideoWriter, legible_scale, open_video
+from vos_occ.results.jsonl import Header, JsonlWriter
+from vos_occ.results.mot import MotWriter
+from vos_occ.results.mots_png import MotsPngWriter
+from vos_occ.results.output import require_new
 from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError, UserError
+
+if TYPE_CHECKING:  # imports mmdet, for which `--help` need not wait
+    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+
+Sink = Callable[[Frame, FrameResult], object]
 
 
 @dataclass(frozen=True)
 class DemoOutputs:
-    """Where the results of one video go; None is not written."""
+    """Where the results of one video go; None is not written.
+
+    Raises:
+        InputError: nothing would be written, or two outputs have one name.
+    """
 
     video: Path | None = None
     jsonl: Path | None = None
@@ -27,10 +43,19 @@ class DemoOutputs:
     def __post_init__(self) -> None:
         if not self.written():
             raise InputError("Nothing would be written: name at least one of --out, --json, --masks and --mot.")
+        if len({path.resolve() for path in self.written()}) < len(self.written()):
+            raise InputError(f"Two outputs have one name: {', '.join(map(str, self.written()))}. Name them apart.")
 
     def written(self) -> list[Path]:
         """The outputs that are asked for."""
         return [path for path in (self.video, self.jsonl, self.masks, self.mot) if path is not None]
+
+    def require_free(self, source: Path) -> None:
+        """Raises before any work is done if an output exists, or would replace the video that is read."""
+        for path in self.written():
+            if source.resolve() in (path.resolve(), path.resolve().parent):
+                raise InputError(f"Output '{path}' lies in the input '{source}' or replaces it. Choose another place.")
+            require_new(path, self.overwrite)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -78,29 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_demo(args: argparse.Namespace, outputs: DemoOutputs) -> tuple[int, int]:
     """Tracks `args.input` into `outputs`; answers with the numbers of frames and of tracks shown."""
-    from vos_occ.inference.load import load
-    from vos_occ.inference.run import only_labels, track
-    from vos_occ.media import open_video
-
-    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
-        raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
+    check_options(args)
+    outputs.require_free(Path(args.input))
     with ExitStack() as stack:
         video = stack.enter_context(open_video(args.input, max_side=args.max_side))
-        model = load(
-            args.checkpoint or args.preset,
-            config=args.config,
-            device=args.device,
-            trust_checkpoint=args.trust_checkpoint,
-        )
-        if args.score_thr is not None:
-            model.score_threshold = args.score_thr
-        if args.no_occlusion:
-            model.occlusion_options["enabled"] = False
+        model = load_model(args)
         labels = wanted_labels(args.classes, model.classes)
         sinks = open_sinks(stack, outputs, video, model)
-        tracks: set[int] = set()
-        num_frames = 0
         frames = stack.enter_context(frame_progress(video, quiet=args.quiet))
+        num_frames, tracks = 0, set()
         for frame, result in track(model, frames):
             shown = only_labels(result, labels)
             for sink in sinks:
@@ -108,6 +119,33 @@ def run_demo(args: argparse.Namespace, outputs: DemoOutputs) -> tuple[int, int]:
             tracks.update(shown.track_ids.tolist())
             num_frames += 1
     return num_frames, len(tracks)
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raises InputError for options that no video could go with."""
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
+    if args.max_side is not None and args.max_side < 1:
+        raise InputError(f"--max-side must be at least 1 pixel, found {args.max_side}.")
+    if args.config and not args.checkpoint:
+        raise InputError("--config needs the --checkpoint that was trained with it.")
+
+
+def load_model(args: argparse.Namespace) -> OccMaskTrackRCNN:
+    """The model that the options name, with its threshold and occlusion set as they say."""
+    from vos_occ.inference.load import load
+
+    model = load(
+        args.checkpoint or args.preset,
+        config=args.config,
+        device=args.device,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+    if args.score_thr is not None:
+        model.score_threshold = args.score_thr
+    if args.no_occlusion:
+        model.occlusion_options["enabled"] = False
+    return model
 
 
 def wanted_labels(names: str | None, classes: Sequence[str]) -> frozenset[int]:
@@ -121,17 +159,9 @@ def wanted_labels(names: str | None, classes: Sequence[str]) -> frozenset[int]:
     return frozenset(classes.index(name) for name in wanted)
 
 
-def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Callable[..., None]]:
-    """One `sink(frame, result)` per output that is asked for; refuses existing outputs before any work is done."""
-    from vos_occ.media import Overlay, VideoWriter, legible_scale
-    from vos_occ.results.jsonl import Header, JsonlWriter
-    from vos_occ.results.mot import MotWriter
-    from vos_occ.results.mots_png import MotsPngWriter
-    from vos_occ.results.output import require_new
-
-    for path in outputs.written():
-        require_new(path, outputs.overwrite)
-    sinks: list[Callable[..., None]] = []
+def open_sinks(stack: ExitStack, outputs: DemoOutputs, video: VideoReader, model: OccMaskTrackRCNN) -> list[Sink]:
+    """One `sink(frame, result)` per output that is asked for; `stack` closes them."""
+    sinks: list[Sink] = []
     if outputs.jsonl is not None:
         header = Header(
             video=video.name,
@@ -154,13 +184,7 @@ def open_sinks(stack: ExitStack, outputs: DemoOutputs, video, model) -> list[Cal
     if outputs.video is not None:
         scale = legible_scale(video.width, video.height)
         overlay = Overlay(model.classes, show_occlusion=model.occlusion_options["enabled"], scale=scale)
-        writer = stack.enter_context(
-            VideoWriter(outputs.video, video.fps, video.width * scale, video.height * scale, outputs.overwrite)
-        )
-        sinks.append(lambda frame, result: _draw(overlay, writer, frame.image, result, frame.time))
+        size = video.width * scale, video.height * scale
+        writer = stack.enter_context(VideoWriter(outputs.video, video.fps, *size, outputs.overwrite))
+        sinks.append(lambda frame, result: writer.write(overlay.draw(frame.image, result), frame.time))
     return sinks
-
-
-def _draw(overlay, writer, image, result: FrameResult, time: float | None) -> None:
-    writer.write(overlay.draw(image, result), time)
-

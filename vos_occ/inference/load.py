@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
 import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 
-import vos_occ.compat  # noqa: F401  (before any mm* import)
-from mmdet.registry import MODELS  # isort: skip
-from mmengine.config import ConfigDict  # isort: skip
-from mmengine.registry import DefaultScope  # isort: skip
 from vos_occ.checkpoints.files import Checkpoint, load_checkpoint, load_into
 from vos_occ.models import bilayer  # noqa: F401  (registers the mask and RoI heads)
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures.errors import CheckpointError, InputError
+from vos_occ.training import first_sentence, read_config, require_classes
 
 WEIGHTS = resources.files("vos_occ") / "weights"
 
@@ -62,9 +65,24 @@ def load(
 
 
 def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMaskTrackRCNN:
-    """A model with random weights, in evaluation mode. Config keys are mmdet's."""
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        model = MODELS.build(ConfigDict(model_config))
+    """A model with random weights, in evaluation mode.
+
+    Args:
+        model_config: mmdet's keys.
+        classes: names in label order.
+
+    Raises:
+        InputError: the config names a part or an argument that does not exist, describes no video model, or its number
+            of classes is not that of `classes`.
+    """
+    require_classes(model_config, classes)
+    try:
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            model = MODELS.build(ConfigDict(model_config))
+    except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
+        raise InputError(f"The config's model cannot be built: {first_sentence(error)}. Correct the config.") from error
+    if not isinstance(model, OccMaskTrackRCNN):
+        raise InputError(f"The config's model is {type(model).__name__}, no video model. Expected OccMaskTrackRCNN.")
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
     return model.eval()
@@ -87,10 +105,9 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         target = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"Device {device!r} is not known to torch. Use auto, cpu, cuda or cuda:N.") from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"Device {device!r} was asked for, but torch sees no GPU here. Use --device cpu.")
+        torch.zeros(1, device=target).cpu()  # torch.device takes the names of hardware that is not there
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        raise InputError(f"torch cannot use the device {device!r} here. Use auto, cpu, cuda or cuda:N.") from error
     return target
 
 
@@ -103,13 +120,13 @@ def _config_of(checkpoint: Checkpoint, path: Path) -> tuple[dict[str, Any], tupl
         raise CheckpointError(
             f"{path} carries its config as program text, which is not run. Name the config file (--config)."
         ) from error
+    if not isinstance(model_config, dict):
+        raise CheckpointError(f"{path} carries a config that is no model. Name the config file (--config).")
     return model_config, tuple(checkpoint.classes)
 
 
 def config_from_file(config: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """`model` and `classes` of a config file."""
-    from vos_occ.training import read_config
-
     content = read_config(config)
     if "model" not in content or "classes" not in content:
         raise InputError(f"Config {str(config)!r} has no `model` and `classes`; both are needed to run it.")

@@ -26,6 +26,7 @@ def frame_progress(video: VideoReader, quiet: bool = False) -> Iterator[Iterable
     if quiet or not sys.stderr.isatty():
         yield video
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), FramesPerSecond(), TimeRemainingColumn())
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), FramesPerSecond(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress.track(video, total=video.expected_frames, description=video.name)

@@ -43,6 +43,7 @@ class VideoSession:
 
         Raises:
             InputError: the frame is no RGB image, or of another size than the first.
+            RuntimeError: the session is finished.
         """
         self._check(image)
         if self._state is None:
@@ -52,14 +53,17 @@ class VideoSession:
         return results
 
     def finish(self) -> list[FrameResult]:
-        """The results still owed; no step is taken after it."""
+        """The results still owed; no step is taken after it. A second call owes nothing."""
+        if self._finished or self._state is None:
+            self._finished = True
+            return []
         self._finished = True
-        return [] if self._state is None else self.model.finish(self._state)
+        return self.model.finish(self._state)
 
     def _check(self, image: np.ndarray) -> None:
         if self._finished:
             raise RuntimeError("The session is finished; start a new one for another video.")
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise InputError(
                 f"Frame {self._next_frame}: expected an (H, W, 3) uint8 RGB image, found {image.shape} {image.dtype}."
             )
