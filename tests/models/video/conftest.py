@@ -108,8 +108,8 @@ def training_sample(frame: SyntheticFrame) -> Sample:
 def training_batch() -> Callable[..., tuple[Tensor, list[TrackDataSample]]]:
     """`training_batch(model)`: normalised inputs (2, 2, 3, 96, 160) and samples of two pairs, fresh at each call.
 
-    Two frames of two synthetic videos; `labels="zero"` makes all objects one class, `objects=False` has none,
-    `objects="apart"` only those that touch no other.
+    Two frames each of two synthetic videos. `relabel` changes the labels; `objects` is all of them, `one` in each
+    frame, `none`, or those of the `first` video only.
     """
     videos = [SyntheticWorld("train", height=96, width=160, num_frames=4).video(seed) for seed in (1, 2)]
     pairs = [tuple(training_sample(video[t]) for t in (0, 3)) for video in videos]
@@ -117,7 +117,11 @@ def training_batch() -> Callable[..., tuple[Tensor, list[TrackDataSample]]]:
     def batch(
         model: torch.nn.Module, *, relabel: Callable[[Tensor], Tensor] | None = None, objects: str = "all"
     ) -> tuple[Tensor, list[TrackDataSample]]:
-        packed = [pack_pair(*(chosen(sample, objects) for sample in pair)) for pair in deepcopy(pairs)]
+        wanted = ["all", "none"] if objects == "first" else [objects] * 2
+        packed = [
+            pack_pair(*(chosen(sample, which) for sample in pair))
+            for pair, which in zip(deepcopy(pairs), wanted, strict=True)
+        ]
         inputs, samples = [item["inputs"] for item in packed], [item["data_samples"] for item in packed]
         data = model.data_preprocessor({"inputs": inputs, "data_samples": samples}, training=True)
         for frame in (frame for sample in data["data_samples"] for frame in sample.video_data_samples):
