@@ -5,10 +5,15 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
-from collections.abc import Callable, Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +21,9 @@ from mmdet.models.trackers import MaskTrackRCNNTracker
 from mmdet.models.vis import MaskTrackRCNN
 from torch import Tensor
 
+from vos_occ.datasets.pairs import FramePairs
 from vos_occ.inference.session import VideoSession
+from vos_occ.models.video.embedding import OccRoIEmbedHead
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.tracking import assign, match_scores
 
@@ -185,3 +192,62 @@ def test_b13_stored_embeddings_match_as_stored_features_would(models: tuple, tin
     assert logits.shape == (len(rois[1]), len(rois[0]) + 1) and len(rois[1]) > 1
     torch.testing.assert_close(logits, again, rtol=1e-6, atol=1e-6)
     assert stored[0].nbytes * 12 < features[0].nbytes
+
+
+@pytest.fixture
+def ytvis(tmp_path: Path) -> Path:
+    """Two videos of three frames: objects with annotation ids 0 and 1 in frames 0 and 1 of the first, else nothing.
+
+    Categories stand in the file in another order than their ids.
+    """
+    cv2.imwrite(str(tmp_path / "frame.png"), np.zeros((40, 60, 3), np.uint8))
+    videos = [
+        {"id": video, "width": 60, "height": 40, "length": 3, "file_names": [f"{video}/{t}.png" for t in range(3)]}
+        for video in (1, 2)
+    ]
+    for video in videos:
+        (tmp_path / str(video["id"])).mkdir()
+        for name in video["file_names"]:
+            shutil.copy(tmp_path / "frame.png", tmp_path / name)
+    square = [[5, 5, 25, 5, 25, 25, 5, 25]], [[30, 10, 55, 10, 55, 35, 30, 35]]
+    annotations = [
+        {"id": i, "video_id": 1, "category_id": category, "iscrowd": 0, "segmentations": [square[i], square[i], None]}
+        for i, category in ((0, 9), (1, 4))
+    ]
+    categories = [{"id": 9, "name": "owl"}, {"id": 4, "name": "ape"}]
+    document = {"videos": videos, "annotations": annotations, "categories": categories}
+    (tmp_path / "train.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def frame_pairs(root: Path, classes: Sequence[str] = ("owl", "ape")) -> FramePairs:
+    source = {"type": "YtvisFrames", "ann_file": root / "train.json", "image_root": root}
+    return FramePairs([source], pipeline=[], classes=classes)
+
+
+def test_b9_an_object_with_annotation_id_0_is_matched(ytvis: Path) -> None:
+    pairs = frame_pairs(ytvis)
+    frames = pairs[0]["data_samples"].video_data_samples
+    keys, references = (frame.gt_instances.instances_ids for frame in frames)
+    positives = SimpleNamespace(
+        pos_assigned_gt_inds=torch.tensor([0, 1]), bboxes=torch.zeros(2, 4), pos_bboxes=torch.zeros(2, 4)
+    )
+    (targets,), _ = OccRoIEmbedHead(num_fcs=1).get_targets([positives], [keys], [references])
+    assert sorted(targets.tolist()) == [1, 2], "neither is taken for a new object"
+
+
+@pytest.mark.parametrize("classes", [("owl", "ape"), ("ape", "owl")])
+def test_b9_labels_follow_the_named_classes_not_the_file(ytvis: Path, classes: tuple[str, ...]) -> None:
+    (instances, _) = (frame.gt_instances for frame in frame_pairs(ytvis, classes)[0]["data_samples"].video_data_samples)
+    assert [classes[label] for label in instances.labels] == ["owl", "ape"]
+
+
+def test_b9_frames_and_videos_without_objects_are_no_keys(ytvis: Path) -> None:
+    assert frame_pairs(ytvis)._keys == [(0, 0, 0), (0, 0, 1)]
+
+
+def test_b9_a_pair_reads_its_two_frames_and_no_others(ytvis: Path) -> None:
+    pairs = frame_pairs(ytvis)
+    for unused in (*ytvis.glob("2/*.png"), ytvis / "1/2.png"):
+        unused.unlink()
+    assert pairs[0]["inputs"].shape == (2, 3, 40, 60)
