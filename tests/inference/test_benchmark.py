@@ -19,9 +19,8 @@ def test_a_run_writes_what_benchmarks_read(
     tiny_model: OccMaskTrackRCNN, truth: YtvisDataset, world: Path, tmp_path: Path
 ) -> None:
     seen = []
-    path = run_dataset(
-        tiny_model, truth, world / "frames", tmp_path / "out", on_frame=lambda video: seen.append(video.id)
-    )
+    out = tmp_path / "out"
+    path = run_dataset(tiny_model, truth, world / "frames", out, on_frame=lambda video: seen.append(video.id))
     tubes = read_ytvis_results(path, truth)
     ids = [video.id for video in truth.videos]
     assert seen == [i for i in ids for _ in range(8)]
