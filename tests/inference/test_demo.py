@@ -127,6 +127,7 @@ def test_masks_do_not_go_among_the_frames_that_are_read(run, tiny_frames: list[n
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for options in (["--masks", "frames"], ["--out", "frames/o.mp4"]):
         assert run(*options, "--overwrite", source=folder) == 2
+    assert run("--masks", "frames", "--overwrite", source=folder / "000000.png") == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -152,6 +153,15 @@ def test_a_score_of_one_leaves_frames_without_detections(run) -> None:
     assert [len(frame) for frame in read_jsonl("r.jsonl").frames] == [0] * 4
     assert len(list(Path("masks").iterdir())) == 4
     assert Path("m.txt").read_text() == ""
+
+
+def test_the_overlay_of_a_folder_is_named_after_it(run, tiny_frames: list[np.ndarray], monkeypatch) -> None:
+    Path("street.day2").mkdir()
+    cv2.imwrite("street.day2/1.png", tiny_frames[0])
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    assert run(source=Path("../street.day2")) == 0
+    assert [path.name for path in Path().iterdir()] == ["street_vos_occ.mp4"]
 
 
 def test_max_side_scales_frames_and_results(run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -51,10 +52,12 @@ class DemoOutputs:
         return [path for path in (self.video, self.jsonl, self.masks, self.mot) if path is not None]
 
     def require_free(self, source: Path) -> None:
-        """Raises before any work is done if an output exists, or would replace the video that is read."""
+        """Raises before any work is done if an output exists, or would mix with the video that is read."""
+        source = source.resolve()
         for path in self.written():
-            if source.resolve() in (path.resolve(), path.resolve().parent):
-                raise InputError(f"Output '{path}' lies in the input '{source}' or replaces it. Choose another place.")
+            output = path.resolve()
+            if source in (output, output.parent) or output == source.parent:
+                raise InputError(f"Output '{path}' would mix with the input '{source}'. Choose another place.")
             require_new(path, self.overwrite)
 
 
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         outputs = DemoOutputs(
-            video=args.out or Path(f"{Path(args.input).stem}_vos_occ.mp4"),
+            video=args.out or Path(f"{Path(os.path.abspath(args.input)).stem}_vos_occ.mp4"),
             jsonl=args.json,
             masks=args.masks,
             mot=args.mot,
