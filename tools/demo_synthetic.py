@@ -104,7 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     (args.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
     show(scores)
-    print(f"Wrote {args.out}/synthetic.mp4, {args.out}/synthetic.jsonl, {args.out}/results/results.json, {args.out}/scores.json.")
+    written = ("synthetic.mp4", "synthetic.jsonl", "results/results.json", "scores.json")
+    print(f"Wrote {', '.join(str(args.out / name) for name in written)}.")
     return 0
 
 

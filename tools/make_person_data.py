@@ -2,8 +2,9 @@
 """Prepare the data of configs/demo/person.py: tools/make_person_data.py DATA --out data/person.
 
 DATA holds pennfudan/ (JPEGImages, PedMasks) and coco128/ (annotations, images). Writes pennfudan_train.json (first 136
-images by name), pennfudan_val.json (last 34), coco128_person.json, the images they name, and
-pennfudan_val_occluded.json: the 34 images with seeded copy-paste occlusions, order and hidden fraction.
+images by name), pennfudan_val.json (last 34), coco128_person.json, coco128_background.json (images without people), the
+images they name, and pennfudan_val_occluded.json: the 34 images with seeded copy-paste occlusions, order and hidden
+fraction.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vos_occ.structures.errors import InputError, UserError
 
 NUM_TRAIN = 136
 CATEGORY = {"id": 1, "name": "person"}
-SPLITS = ("pennfudan_train", "pennfudan_val", "pennfudan_val_occluded", "coco128_person")
+SPLITS = ("pennfudan_train", "pennfudan_val", "pennfudan_val_occluded", "coco128_person", "coco128_background")
 
 
 def penn_fudan_sample(root: Path, name: str) -> Sample:
@@ -121,12 +122,13 @@ def write_penn_fudan(root: Path, out: Path, seed: int) -> None:
 
 
 def write_coco_persons(root: Path, out: Path) -> None:
-    """The images of COCO128 with a person; persons become category 1, crowds stay crowds."""
+    """The images of COCO128 with a person, as category 1, crowds stay crowds; and those without one, as background."""
     source = read_coco(root / "annotations" / "instances_train2017_first128.json")
     names = {category.id: category.name for category in source.categories}
     persons = [a for a in source.annotations if names[a.category_id] == "person"]
     with_person = {annotation.image_id for annotation in persons}
     images = [asdict(image) for image in source.images if image.id in with_person]
+    empty = [asdict(image) for image in source.images if image.id not in with_person]
     annotations = [
         {
             "id": a.id,
@@ -140,12 +142,13 @@ def write_coco_persons(root: Path, out: Path) -> None:
         for a in persons
     ]
     (out / "coco128").mkdir(parents=True, exist_ok=True)
-    for image in images:
+    for image in images + empty:
         source_file = root / "images" / "train2017" / image["file_name"]
         if not source_file.is_file():
             raise InputError(f"{source_file} does not exist, but the annotations name it.")
         shutil.copyfile(source_file, out / "coco128" / image["file_name"])
     write_coco_dataset(out / "coco128_person.json", images, annotations, [CATEGORY], overwrite=True)
+    write_coco_dataset(out / "coco128_background.json", empty, [], [CATEGORY], overwrite=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

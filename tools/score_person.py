@@ -48,7 +48,7 @@ LONG_TRACK = 30
 def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out: Path) -> dict[str, float | None]:
     """Mask AP of a COCO file, every image a video of its own; on occluded instances alone where that is known."""
     dataset = read_coco(ann_file)
-    detections = [record for image in dataset.images for record in detect(model, image_root / image.file_name, image.id)]
+    detections = [found for image in dataset.images for found in detect(model, image_root / image.file_name, image.id)]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, json.dumps([record["coco"] for record in detections]))
     found = read_coco_results(out, dataset)
@@ -71,13 +71,18 @@ def detect(model: OccMaskTrackRCNN, path: Path, image_id: int) -> list[dict]:
                 "image_id": image_id,
                 "category_id": 1,
                 "segmentation": mask,
-                "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+                "bbox": xywh(box),
                 "score": float(score),
             },
             "result": result,
         }
         for mask, box, score in zip(result.masks, result.boxes, result.scores, strict=True)
     ]
+
+
+def xywh(box: np.ndarray) -> list[float]:
+    """COCO's box of an xyxy one."""
+    return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
 
 
 def score_occlusion(dataset: CocoDataset, detections: list[dict]) -> dict[str, float | None]:
@@ -117,7 +122,6 @@ def write_davis(root: Path, name: str, out: Path) -> Path:
     annotations = []
     for track_id in DAVIS_PEOPLE[name]:
         encoded = [rle.encode(ids == track_id) if (ids == track_id).any() else None for ids in masks]
-        boxes = [None if mask is None else rle.bounding_box(mask) for mask in encoded]
         annotations.append(
             {
                 "id": track_id,
@@ -125,7 +129,7 @@ def write_davis(root: Path, name: str, out: Path) -> Path:
                 "category_id": 1,
                 "iscrowd": 0,
                 "segmentations": encoded,
-                "bboxes": [None if b is None else [float(v) for v in (b[0], b[1], b[2] - b[0], b[3] - b[1])] for b in boxes],
+                "bboxes": [None if mask is None else xywh(rle.bounding_box(mask)) for mask in encoded],
                 "areas": [None if mask is None else rle.area(mask) for mask in encoded],
             }
         )
@@ -158,7 +162,13 @@ def score_boxes(checkpoint: str, root: Path, out: Path) -> dict[str, float | int
         for gt, result in zip(truth, results, strict=True)
     ]
     scores, ids = clear(pairs), identity(pairs)
-    return {"IDF1": ids.idf1, "ID_switches": scores.idsw, "MOTA": scores.mota, "recall": scores.recall, "ids": _ids(results)}
+    return {
+        "IDF1": ids.idf1,
+        "ID_switches": scores.idsw,
+        "MOTA": scores.mota,
+        "recall": scores.recall,
+        "ids": _num_ids(results),
+    }
 
 
 def score_aisle(checkpoint: str, root: Path, out: Path) -> dict[str, int]:
@@ -179,7 +189,7 @@ def run_demo(checkpoint: str, video: Path, out: Path) -> None:
         raise InputError(f"The demo failed on {video}.")
 
 
-def _ids(results: list) -> int:
+def _num_ids(results: list) -> int:
     return len({track_id for result in results for track_id in result.track_ids.tolist()})
 
 
@@ -190,10 +200,8 @@ def score(args: argparse.Namespace) -> dict[str, dict]:
     images.memory_options["confirm_after"] = 1  # an image is a video of one frame
     videos = load(args.checkpoint)
     scores = {
-        "pennfudan_val": score_images(images, person / "pennfudan_val.json", person / "pennfudan", args.out / "val.json"),
-        "pennfudan_val_occluded": score_images(
-            images, person / "pennfudan_val_occluded.json", person / "pennfudan", args.out / "val_occluded.json"
-        ),
+        split: score_images(images, person / f"{split}.json", person / "pennfudan", args.out / f"{split}.json")
+        for split in ("pennfudan_val", "pennfudan_val_occluded")
     }
     for name in DAVIS_PEOPLE:
         scores[name] = score_davis(videos, args.data / "davis17_samples", name, args.out)

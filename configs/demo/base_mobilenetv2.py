@@ -52,9 +52,7 @@ model = dict(
                 fc_out_channels=256,
                 roi_feat_size=7,
                 num_classes=num_classes,
-                bbox_coder=dict(
-                    type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]
-                ),
+                bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]),
                 reg_class_agnostic=True,
                 loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
                 loss_bbox=dict(type="L1Loss", loss_weight=1.0),
@@ -76,7 +74,12 @@ model = dict(
         train_cfg=dict(
             rpn=dict(
                 assigner=dict(
-                    type="MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, match_low_quality=True
+                    type="MaxIoUAssigner",
+                    pos_iou_thr=0.7,
+                    neg_iou_thr=0.3,
+                    min_pos_iou=0.3,
+                    match_low_quality=True,
+                    ignore_iof_thr=0.5,
                 ),
                 sampler=dict(type="RandomSampler", num=128, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
                 allowed_border=-1,
@@ -85,7 +88,12 @@ model = dict(
             rpn_proposal=dict(nms_pre=400, max_per_img=100, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
             rcnn=dict(
                 assigner=dict(
-                    type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=True
+                    type="MaxIoUAssigner",
+                    pos_iou_thr=0.5,
+                    neg_iou_thr=0.5,
+                    min_pos_iou=0.5,
+                    match_low_quality=True,
+                    ignore_iof_thr=0.5,
                 ),
                 sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
                 mask_size=28,
@@ -116,7 +124,12 @@ model = dict(
         ),
         train_cfg=dict(
             assigner=dict(
-                type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=True
+                type="MaxIoUAssigner",
+                pos_iou_thr=0.5,
+                neg_iou_thr=0.5,
+                min_pos_iou=0.5,
+                match_low_quality=True,
+                ignore_iof_thr=0.5,
             ),
             sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25, neg_pos_ub=3, add_gt_as_proposals=True),
         ),
@@ -142,6 +155,7 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=250, max_keep_ckpts=2),
 )
 channels_last = True
+find_unused_parameters = True  # the backbone has a last convolution that the FPN does not read
 custom_hooks = [dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.002, update_buffers=True)]
 log_processor = dict(by_epoch=False, window_size=50)
 randomness = dict(seed=0)

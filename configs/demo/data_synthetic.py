@@ -25,3 +25,8 @@ train_dataloader = dict(
         ],
     ),
 )
+
+test_dataset = dict(
+    ann_file="data/synthetic/heldout/annotations_ytvis.json",
+    image_root="data/synthetic/heldout/frames",
+)

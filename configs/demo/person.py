@@ -6,6 +6,7 @@ model = dict(
         rpn_head=dict(anchor_generator=dict(ratios=[1.0, 2.0, 3.0])),
         roi_head=dict(
             bbox_head=dict(num_classes=1),
+            max_mask_rois=12,
         ),
     ),
     test_scale=(480, 320),

@@ -144,6 +144,8 @@ def test_crowds_are_ignored_not_learned(sample) -> None:
 class OneSample:
     """A source of one image."""
 
+    keep_empty = False
+
     classes = ("thing",)
 
     def __init__(self, sample: Sample) -> None:

@@ -22,17 +22,25 @@ class CocoFrames:
         ann_file: json in COCO instances format; `hidden` and `in_front_of` per annotation are read where present.
         image_root: folder that the json's `file_name` are relative to.
         classes: names to keep, in label order; default: the file's categories in order of id.
+        keep_empty: use images without an object of these classes too, as background that must not be detected.
 
     Raises:
         SchemaError: the json is not a COCO instance file.
         InputError: it has no annotations, an object of these classes has no mask, or a class is not in it.
     """
 
-    def __init__(self, ann_file: str | Path, image_root: str | Path, classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str | Path,
+        image_root: str | Path,
+        classes: Sequence[str] | None = None,
+        keep_empty: bool = False,
+    ) -> None:
         dataset = read_coco(ann_file)
         if not dataset.has_annotations:
             raise InputError(f"{ann_file} has no annotations, so it cannot be trained on. Use the train split.")
         self.image_root = Path(image_root)
+        self.keep_empty = keep_empty
         self.classes, self._label_of = select_classes(dataset.categories, classes, ann_file)
         self._annotations: dict[int, list[Annotation]] = defaultdict(list)
         for annotation in dataset.annotations:
@@ -43,8 +51,11 @@ class CocoFrames:
         self.images = dataset.images
 
     def frames(self) -> list[list[int]]:
-        """Per image, `[0]`, or `[]` when nothing on it but crowds is annotated."""
-        return [[0] if any(not a.iscrowd for a in self._annotations[image.id]) else [] for image in self.images]
+        """Per image, `[0]`, or `[]` when nothing on it but crowds is annotated and empty ones are not kept."""
+        return [[0] if self.keep_empty or self._has_objects(image.id) else [] for image in self.images]
+
+    def _has_objects(self, image_id: int) -> bool:
+        return any(not annotation.iscrowd for annotation in self._annotations[image_id])
 
     def load(self, video: int, frame_index: int = 0) -> Sample:
         """The sample of the `video`-th image."""

@@ -97,7 +97,10 @@ class CopyPaste:
         targets: Sequence[int],
         rng: np.random.Generator,
     ) -> Sample:
-        """Pastes `cutouts` near the instances with ids `targets`, one each; number i gets the id `PASTED_ID` + i."""
+        """Pastes `cutouts` in front of the instances with ids `targets`, one each; number i gets id `PASTED_ID` + i.
+
+        A target that is not there, such as 0, means anywhere.
+        """
         result = assume_standalone_visible(sample)
         for number, (cutout, target) in enumerate(zip(cutouts, targets, strict=True)):
             found = np.flatnonzero(result.instance_ids == target)
@@ -110,13 +113,20 @@ class CopyPaste:
     ) -> tuple[float, int, int]:
         height, width = sample.image.shape[:2]
         if box is None or box[3] <= box[1]:
-            box = np.array([0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height])
+            box = _anywhere(height, width, rng)
         ratio = float(rng.uniform(*self.size_ratio))
         scale = min(max(ratio * (box[3] - box[1]) / cutout.mask.shape[0], 0.1), 4.0)
         size = np.array(cutout.mask.shape[::-1]) * scale
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.6, 0.6, 2) * (box[2:] - box[:2]) * np.array([1.0, 0.5])
         x, y = np.round(centre - size / 2).astype(int)
         return scale, int(x), int(y)
+
+
+def _anywhere(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A place for an instance that is put in front of nothing in particular: xyxy, 30-90 % of the image's height."""
+    side = float(rng.uniform(0.3, 0.9)) * height
+    x, y = rng.uniform(0, width), rng.uniform(side / 2, max(height - side / 2, side / 2))
+    return np.array([x - side / 4, y - side / 2, x + side / 4, y + side / 2])
 
 
 def _paste_one(sample: Sample, cutout: Cutout, instance_id: int, scale: float, x: int, y: int) -> Sample:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from vos_occ.datasets import transforms
 from vos_occ.datasets.coco import CocoFrames
-from vos_occ.datasets.copy_paste import CopyPaste
+from vos_occ.datasets.copy_paste import PASTED_ID, CopyPaste
 from vos_occ.datasets.sample import Sample
 from vos_occ.datasets.ytvis import YtvisFrames
 from vos_occ.structures.errors import InputError
@@ -32,9 +32,13 @@ Transform = Callable[[Sample, np.random.Generator], Sample]
 
 
 class FrameSource(Protocol):
-    """What a data set must offer: `frames()[video]` lists usable frame indices, `load` reads one."""
+    """What a data set must offer: `frames()[video]` lists usable frame indices, `load` reads one.
+
+    `keep_empty` says whether a frame without objects is a sample: background that must not be detected.
+    """
 
     classes: tuple[str, ...]
+    keep_empty: bool
 
     def frames(self) -> list[list[int]]: ...
 
@@ -101,7 +105,7 @@ class FramePairs(Dataset):
         rng = np.random.default_rng(np.random.randint(2**31))  # follows the worker's seed
         for _ in range(ATTEMPTS):
             key, reference = self._pair(index, rng)
-            if len(key) and not key.crowd.all():
+            if self.sources[self._keys[index][0]].keep_empty or not key.crowd.all():  # all() of none is True
                 break
             index = int(rng.integers(len(self)))
         return pack_pair(key, reference)
@@ -120,11 +124,12 @@ class FramePairs(Dataset):
 
     def _paste(self, image: Sample, rng: np.random.Generator) -> tuple[Sample, Sample]:
         """The image twice, with the same instances pasted at different places."""
-        objects = image.instance_ids[~image.crowd]
-        if self.copy_paste is None or not len(objects):
+        if self.copy_paste is None:
             return image, image
         cutouts = self.copy_paste.draw(lambda: self._random_sample(rng), rng)
-        targets = [int(target) for target in rng.choice(objects, len(cutouts))]
+        objects = image.instance_ids[~image.crowd]
+        targets = rng.choice(objects, len(cutouts)).tolist() if len(objects) else [0, *[PASTED_ID] * len(cutouts)]
+        targets = targets[: len(cutouts)]  # on an empty image, the first goes anywhere and the others in front of it
         key, reference = (self.copy_paste.paste(image, cutouts, targets, rng) for _ in range(2))
         return key, reference
 

@@ -33,6 +33,8 @@ class YtvisFrames:
         InputError: it has no annotations or names no frames, or a class is not in it.
     """
 
+    keep_empty = False
+
     def __init__(self, ann_file: str | Path, image_root: str | Path, classes: Sequence[str] | None = None) -> None:
         dataset = read_ytvis(ann_file)
         if not dataset.has_annotations:
