@@ -59,7 +59,7 @@ def test_onedl_alone_is_well(installed):
 
 @pytest.mark.parametrize(
     ("found", "expected"),
-    [("2.13.0+cpu", []), ("2.4.1", []), ("2.3.1", ["note"]), ("2.14.0", ["note"]), ("3.0.0a1", ["note"])],
+    [("2.13.0+cpu", []), ("2.6.0", []), ("2.5.1", ["note"]), ("2.14.0", ["note"]), ("3.0.0a1", ["note"])],
 )
 def test_torch_outside_the_supported_range_is_noted(installed, found, expected):
     installed(torch=found)

@@ -25,7 +25,7 @@ Status = Literal["ok", "note", "broken"]
 
 REINSTALL = "bash tools/setup.sh, or: pip install -e . -c constraints.txt"
 PACKAGES = ("torch", "numpy", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "av", "pycocotools")
-TORCH_VERSIONS = ((2, 4), (2, 14))
+TORCH_VERSIONS = ((2, 6), (2, 14))
 """First supported and first unsupported, as in pyproject.toml."""
 
 ONEDL_RIVALS = {

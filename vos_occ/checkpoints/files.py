@@ -40,7 +40,7 @@ class Checkpoint:
         path: Where they were read from.
         state_dict: Name -> tensor; halves are float32 again.
         sha256: Of the file, hexadecimal.
-        config_text: The resolved config as Python text, when the file has it.
+        config_text: The model's config as the file has it: JSON in ours, Python text in OpenMMLab's; else None.
         classes: Class names in label order, when the file has them.
         metadata: Whatever else the file says of itself, for example how it was trained.
     """
@@ -66,7 +66,7 @@ def save_checkpoint(
     Args:
         path: Ends in .safetensors.
         state_dict: Name -> tensor.
-        config_text: The resolved config (`Config.pretty_text`).
+        config_text: The model's resolved config as JSON.
         classes: Class names in label order.
         half: Store floats as float16, which halves the file and costs about 3 digits. Integers stay, and so do
             floats beyond float16's range.

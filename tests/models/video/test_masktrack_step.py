@@ -150,7 +150,7 @@ def test_occlusion_off_never_asks_for_occluders(build_tiny_model: Callable, tiny
         lambda module, inputs, maps: ran.append(maps)
     )
     results = run(model, tiny_frames)
-    assert set(asked) == {("occludee_mask",)}
+    assert set(asked) == {("occludee_mask", "hidden")}
     assert not any(maps for maps in ran)
     assert all(r.occluder_masks is None and r.hidden is None and r.order is None for r in results)
 

@@ -64,9 +64,10 @@ class OccMaskTrackRCNN(BaseMOTModel):
         track_head: config of an `OccRoITrackHead`.
         memory: arguments of `TrackMemory` besides the embedding's length.
         association: arguments of `match_scores` and `assign` (`method`, weights, `reassign_losers`).
-        occlusion: `enabled` False never runs the occluder branch; `order_known` False, for heads trained with
-            occluder target `all`, reports occluder masks but neither hidden fractions nor an order;
-            `keep_embedding_above`: a track's embedding is not overwritten while more than this fraction is hidden.
+        occlusion: `enabled` False reports masks and ids only. `order_known` (default: whether the RoI head's occluder
+            target is `in_front`) False reports occluder masks, but neither hidden fractions nor an order: a head that
+            learned who touches does not know who is in front. `keep_embedding_above`: a track's embedding is not
+            overwritten while more than this fraction of it is hidden. `min_order_score`: see `predict_order`.
         test_scale: (long side, short side) in pixels that frames are resized to fit, ratio kept; as mmdet's `Resize`.
         data_preprocessor: `TrackDataPreprocessor` with RGB mean and std.
     """
@@ -91,8 +92,9 @@ class OccMaskTrackRCNN(BaseMOTModel):
         self.association_options = dict(association or {})
         self.occlusion_options = {
             "enabled": True,
-            "order_known": True,
+            "order_known": self.detector.roi_head.target_builder.occluder == "in_front",
             "keep_embedding_above": 1.0,
+            "min_order_score": 0.25,
             **(occlusion or {}),
         }
         self.test_scale = tuple(test_scale)
@@ -169,12 +171,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
             keep_embedding=self._too_hidden(prediction),
         )
         shown = (update.confirmed & (update.track_ids > 0)).nonzero()[:, 0]
-        return [
-            self._result(
-                state, frame_index, update.track_ids[shown], detections[keep[shown]], boxes[keep[shown]],
-                prediction.select(shown),
-            )
-        ]  # fmt: skip
+        track_ids, rows = update.track_ids[shown], keep[shown]
+        return [self._result(state, frame_index, track_ids, detections[rows], boxes[rows], prediction.select(shown))]
 
     @property
     def score_threshold(self) -> float:
@@ -231,10 +229,11 @@ class OccMaskTrackRCNN(BaseMOTModel):
         return assign(table, **assign_options)
 
     def predict_masks(self, feats: tuple[Tensor, ...], detections: InstanceData) -> BilayerPrediction:
-        """Mask logits of detections with boxes in network pixels, class chosen; occluders and hidden when asked for."""
-        outputs = ("occludee_mask", "occluder_mask", "hidden")
-        if not self.occlusion_options["enabled"]:
-            outputs = outputs[:1]
+        """Mask logits of detections with boxes in network pixels, class chosen.
+
+        The hidden output is computed even when occlusion is not reported, for the memory's sake: ids are the same.
+        """
+        outputs = ("occludee_mask", "hidden", *(["occluder_mask"] if self.occlusion_options["enabled"] else []))
         return self.detector.roi_head.predict_masks(feats, [detections.bboxes], [detections.labels], outputs=outputs)
 
     def _too_hidden(self, prediction: BilayerPrediction) -> Tensor | None:
@@ -258,10 +257,11 @@ class OccMaskTrackRCNN(BaseMOTModel):
         if prediction.occluder_mask is not None:
             pasted = paste(prediction.occluder_mask, boxes, height, width)
             occluders = [rle if area(rle) else None for rle in pasted]
-        if self.occlusion_options["order_known"] and prediction.hidden is not None:
+        options = self.occlusion_options
+        if options["enabled"] and options["order_known"] and prediction.hidden is not None:
             hidden = prediction.hidden.sigmoid().cpu().numpy()
-        if self.occlusion_options["order_known"] and occluders is not None:
-            order = predict_order(masks, occluders, boxes.cpu().numpy())
+        if options["order_known"] and occluders is not None:
+            order = predict_order(masks, occluders, boxes.cpu().numpy(), min_score=options["min_order_score"])
         return FrameResult(
             frame_index=frame_index,
             height=height,
