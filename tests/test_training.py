@@ -56,9 +56,14 @@ def config(tiny_config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
+def run(config: Path, work_dir: Path, *options: str, **arguments: Any) -> Path:
+    """A training with a name of its own: mmengine gives two runs of one name and second one log."""
+    return train(config, work_dir=work_dir, options=[f"experiment_name={work_dir.name}", *options], **arguments)
+
+
 @pytest.fixture(scope="module")
 def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(config, work_dir=tmp_path_factory.mktemp("work"))
+    return run(config, tmp_path_factory.mktemp("work"))
 
 
 def losses(work_dir: Path) -> list[dict[str, Any]]:
@@ -84,8 +89,8 @@ def test_steps_change_the_weights_that_are_not_frozen(trained: Path) -> None:
 
 
 def test_resume_goes_on_where_the_run_ended(config: Path, tmp_path: Path) -> None:
-    train(config, work_dir=tmp_path)
-    train(config, work_dir=tmp_path, resume=True, options=["train_cfg.max_iters=3"])
+    run(config, tmp_path)
+    run(config, tmp_path, "train_cfg.max_iters=3", resume=True)
     assert [step["step"] for step in losses(tmp_path)] == [1, 2, 3]
     state = load_checkpoint(tmp_path / "iter_3.pth")
     assert state.metadata["iter"] == "3"
@@ -103,7 +108,7 @@ def test_resume_refuses_a_checkpoint_that_runs_code(config: Path, tmp_path: Path
 
 
 def test_one_seed_gives_one_training(config: Path, trained: Path, tmp_path: Path) -> None:
-    again = train(config, work_dir=tmp_path, seed=0)
+    again = run(config, tmp_path, seed=0)
     assert [step["loss"] for step in losses(again)] == [step["loss"] for step in losses(trained)]
 
 

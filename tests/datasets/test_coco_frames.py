@@ -75,6 +75,13 @@ def test_images_with_crowds_or_other_classes_only_are_not_used(write, tmp_path: 
     assert CocoFrames(path, tmp_path).frames() == [[], [0]]
 
 
+def test_images_without_objects_are_kept_when_told(write, tmp_path: Path) -> None:
+    frames = CocoFrames(write((1, LEFT, {})), tmp_path, ["person"], keep_empty=True)
+    assert frames.frames() == [[0], [0]]
+    empty = frames.load(1)
+    assert (len(empty), empty.masks.shape, empty.in_front.shape) == (0, (0, 3, 4), (0, 0))
+
+
 def test_an_object_without_a_mask_is_refused(write, tmp_path: Path) -> None:
     path = write((1, LEFT, {}))
     content = json.loads(path.read_text())

@@ -158,9 +158,9 @@ class OneSample:
         return self.sample
 
 
-def with_source(world: Path, sample: Sample, **options: Any) -> FramePairs:
+def with_source(world: Path, sample: Sample, keep_empty: bool = False, **options: Any) -> FramePairs:
     dataset = pairs(world, **options)
-    source = OneSample(sample)
+    source = OneSample(sample, keep_empty)
     dataset.sources, dataset._keys, dataset._usable = [source], [(0, 0, 0)], [source.frames()]
     return dataset
 
@@ -190,9 +190,24 @@ def test_a_frame_that_augmentation_empties_is_given_up_after_some_attempts(world
     assert key.gt_instances.masks.masks.shape == (0, 4, 8)
 
 
+def test_background_is_a_sample_where_the_source_keeps_it(world: Path, sample) -> None:
+    nobody = sample("....\n....", scale=20).select(np.zeros(1, bool))
+    inputs, key, _ = take(with_source(world, nobody, keep_empty=True, pipeline=[]))
+    assert inputs.shape == (2, 3, 40, 80)
+    assert len(key.gt_instances) == 0
+
+
+def test_instances_are_pasted_on_background_too(world: Path, sample) -> None:
+    nobody = sample("....\n....", scale=20).select(np.zeros(1, bool))
+    options = {"prob": 1.0, "max_objects": 2, "min_area": 1}
+    dataset = with_source(world, nobody, keep_empty=True, pipeline=[], copy_paste=options)
+    dataset._random_sample = lambda rng: sample("....\n.##.\n.##.", scale=10)
+    assert {len(take(dataset, 0, seed)[1].gt_instances) for seed in range(20)} >= {1, 2}
+
+
 def test_a_crowd_is_no_target_to_paste_over(world: Path, sample) -> None:
     scene = sample("##......\n##......", scale=20, crowd=np.array([True]))
-    take(with_source(world, scene, pipeline=[], copy_paste={"prob": 1.0}))  # nobody to choose: nothing is pasted
+    take(with_source(world, scene, pipeline=[], copy_paste={"prob": 1.0}))  # must not fail for want of an instance
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def write_annotations(folder: Path) -> None:
 def call(shelf: Path, tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture) -> Callable[..., Outcome]:
     """Runs a tool's main in an empty folder; `{shelf}` and `{tiny}` in arguments stand for paths."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # mmengine's loggers keep the stderr of the test before
 
     def call(name: str, *arguments: str) -> Outcome:
         filled = [a.format(shelf=shelf, tiny=f"{shelf}/tiny.safetensors") for a in arguments]

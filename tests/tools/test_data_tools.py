@@ -67,13 +67,15 @@ def test_person_data_splits_by_name_and_keeps_persons(tool: Callable, people: Pa
     script, out = tool("make_person_data"), tmp_path / "out"
     script.NUM_TRAIN = 1
     assert script.main([str(people), "--out", str(out)]) == 0
-    train, val, occluded, coco = (read_coco(out / f"{split}.json") for split in script.SPLITS)
+    train, val, occluded, coco, background = (read_coco(out / f"{split}.json") for split in script.SPLITS)
     assert [image.file_name for image in train.images] == ["P0.jpg"]
     assert [image.file_name for image in val.images] == ["P1.jpg", "P2.jpg"]
     assert [a.bbox for a in train.annotations] == [(10, 10, 30, 50)]
     assert [a.id for a in coco.annotations] == [5]
     assert [category.name for category in coco.categories] == ["person"]
-    assert sorted(path.name for path in (out / "coco128").iterdir()) == ["1.jpg"]
+    assert [image.file_name for image in background.images] == ["2.jpg"]
+    assert background.annotations == ()
+    assert sorted(path.name for path in (out / "coco128").iterdir()) == ["1.jpg", "2.jpg"]
     assert len(occluded.annotations) > len(val.annotations)
     for dataset in (train, val, occluded):
         assert all((out / "pennfudan" / image.file_name).is_file() for image in dataset.images)
