@@ -144,12 +144,11 @@ def test_crowds_are_ignored_not_learned(sample) -> None:
 class OneSample:
     """A source of one image."""
 
-    keep_empty = False
-
     classes = ("thing",)
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample, keep_empty: bool) -> None:
         self.sample = sample
+        self.keep_empty = keep_empty
 
     def frames(self) -> list[list[int]]:
         return [[0]]
