@@ -11,13 +11,10 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 # isort: split
 import warnings
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -26,9 +23,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vos_occ.models.bilayer.prediction import BilayerPrediction
+from vos_occ.models.bilayer.roi_head import BilayerRoIHead
 from vos_occ.models.video import embedding  # noqa: F401  (registers the track head)
 from vos_occ.models.video.contract import VideoMeta, VideoState
+from vos_occ.models.video.network_image import NetworkImage, network_image
 from vos_occ.structures import FrameResult
+from vos_occ.structures.errors import InputError
 from vos_occ.structures.occlusion import predict_order
 from vos_occ.structures.rle import Rle, area, paste_and_encode
 from vos_occ.tracking.association import assign, match_scores
@@ -38,21 +38,6 @@ ORDER_UNKNOWN = (
     "This model was trained on contact, not on depth order: it reports occluder masks, but neither hidden fractions "
     "nor who hides whom."
 )
-
-
-@dataclass(frozen=True)
-class NetworkImage:
-    """A frame as the network sees it.
-
-    Attributes:
-        tensor: (1, 3, h, w) float, normalised and padded.
-        scale: (4,) float, multiplies xyxy in source pixels to get network pixels.
-        shape: (height, width) in network pixels before padding.
-    """
-
-    tensor: Tensor
-    scale: Tensor
-    shape: tuple[int, int]
 
 
 @MODELS.register_module()
@@ -70,6 +55,9 @@ class OccMaskTrackRCNN(BaseMOTModel):
             overwritten while more than this fraction of it is hidden. `min_order_score`: see `predict_order`.
         test_scale: (long side, short side) in pixels that frames are resized to fit, ratio kept; as mmdet's `Resize`.
         data_preprocessor: `TrackDataPreprocessor` with RGB mean and std.
+
+    Raises:
+        InputError: the RoI head is another one, or an option of memory, association or occlusion is not known.
     """
 
     classes: tuple[str, ...] = ()
@@ -87,6 +75,11 @@ class OccMaskTrackRCNN(BaseMOTModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.detector = MODELS.build(detector)
+        if not isinstance(self.detector.roi_head, BilayerRoIHead):
+            found = type(self.detector.roi_head).__name__
+            raise InputError(
+                f"OccMaskTrackRCNN needs a BilayerRoIHead (which takes plain mask heads too), found {found}."
+            )
         self.track_head = MODELS.build(track_head)
         self.memory_options = dict(memory or {})
         self.association_options = dict(association or {})
@@ -95,9 +88,21 @@ class OccMaskTrackRCNN(BaseMOTModel):
             "order_known": self.detector.roi_head.target_builder.occluder == "in_front",
             "keep_embedding_above": 1.0,
             "min_order_score": 0.25,
-            **(occlusion or {}),
         }
+        if unknown := set(occlusion or {}) - set(self.occlusion_options):
+            known = ", ".join(self.occlusion_options)
+            raise InputError(f"Occlusion has no option {min(unknown)!r}. It has: {known}.")
+        self.occlusion_options.update(occlusion or {})
         self.test_scale = tuple(test_scale)
+        self._try_options()
+
+    def _try_options(self) -> None:
+        """Raises InputError for options that the first frames of a video would stumble over."""
+        try:
+            self._new_memory()
+            self._assign(torch.zeros(0, 1), torch.zeros(0), torch.zeros(0, 0), torch.zeros(0, 0, dtype=torch.bool))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The options of memory or association cannot be used: {error}") from error
 
     # training
 
@@ -148,7 +153,10 @@ class OccMaskTrackRCNN(BaseMOTModel):
         """An empty memory for one video."""
         if self.occlusion_options["enabled"] and not self.occlusion_options["order_known"]:
             warnings.warn(ORDER_UNKNOWN, stacklevel=2)  # Python shows it once
-        return VideoState(meta, TrackMemory(self.track_head.embed_dim, **self.memory_options))
+        return VideoState(meta, self._new_memory())
+
+    def _new_memory(self) -> TrackMemory:
+        return TrackMemory(self.track_head.embed_dim, **self.memory_options)
 
     @torch.inference_mode()
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
@@ -189,17 +197,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
 
     def prepare(self, image: np.ndarray) -> NetworkImage:
         """Resizes, normalises and pads an (H, W, 3) uint8 RGB frame as mmdet's test pipeline does."""
-        height, width = image.shape[:2]
-        factor = min(max(self.test_scale) / max(height, width), min(self.test_scale) / min(height, width))
-        new_height, new_width = int(height * factor + 0.5), int(width * factor + 0.5)
-        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-        mean, std = self.data_preprocessor.mean.flatten(), self.data_preprocessor.std.flatten()
-        tensor = torch.from_numpy(resized).to(mean.device).permute(2, 0, 1).float()
-        tensor = (tensor - mean[:, None, None]) / std[:, None, None]
-        divisor = self.data_preprocessor.pad_size_divisor
-        padding = (0, -new_width % divisor, 0, -new_height % divisor)
-        scale = tensor.new_tensor([new_width / width, new_height / height]).repeat(2)
-        return NetworkImage(F.pad(tensor, padding)[None], scale, (new_height, new_width))
+        preprocessor = self.data_preprocessor
+        return network_image(image, self.test_scale, preprocessor.mean, preprocessor.std, preprocessor.pad_size_divisor)
 
     def detect(self, feats: tuple[Tensor, ...], image: NetworkImage) -> InstanceData:
         """Boxes (N, 4) in network pixels, labels and scores (N,), by falling score; no masks yet."""
@@ -221,12 +220,13 @@ class OccMaskTrackRCNN(BaseMOTModel):
         if not len(memory) or not len(boxes):
             return labels.new_zeros(len(boxes))
         logits = self.track_head.similarity_logits(embeddings, memory.embeddings)
+        return self._assign(logits, scores, bbox_overlaps(boxes, memory.boxes), labels[:, None] == memory.labels)
+
+    def _assign(self, logits: Tensor, scores: Tensor, ious: Tensor, same_label: Tensor) -> Tensor:
+        """`match_scores`, then `assign`, each with its share of the options."""
         options = dict(self.association_options)
         assign_options = {key: options.pop(key) for key in ("method", "reassign_losers") if key in options}
-        table = match_scores(
-            logits, scores, bbox_overlaps(boxes, memory.boxes), labels[:, None] == memory.labels, **options
-        )
-        return assign(table, **assign_options)
+        return assign(match_scores(logits, scores, ious, same_label, **options), **assign_options)
 
     def predict_masks(self, feats: tuple[Tensor, ...], detections: InstanceData) -> BilayerPrediction:
         """Mask logits of detections with boxes in network pixels, class chosen.
