@@ -40,7 +40,8 @@ class Annotation:
         segmentation: Its mask; None where only a box is annotated.
         bbox: (x, y, width, height) in pixels, from the mask where the file states none.
         area: Pixels as stated, from mask or box where the file states none.
-        extra: The record's other fields, such as `hidden` and `in_front_of`; an `amodal_segmentation` is decoded.
+        extra: The record's other fields. Of those `hidden` is a fraction or None, `in_front_of` a list of ids or None,
+            and `amodal_segmentation` is decoded.
     """
 
     id: int
@@ -136,6 +137,10 @@ def _annotation(record: Record, images: Mapping[int, Image], names: Mapping[int,
     image = images[record.known("image_id", images, "image")]
     mask, box = _extent(record, image)
     extra = record.extra("id", "image_id", "category_id", "iscrowd", "segmentation", "bbox", "area")
+    if "hidden" in extra:
+        extra["hidden"] = record.fraction(extra["hidden"], "hidden")
+    if "in_front_of" in extra:
+        extra["in_front_of"] = record.ids(extra["in_front_of"], "in_front_of")
     if "amodal_segmentation" in extra:
         extra["amodal_segmentation"] = read_mask(
             extra["amodal_segmentation"], image.height, image.width, record, "amodal_segmentation"

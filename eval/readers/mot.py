@@ -37,14 +37,24 @@ def read_mot(path: str | Path, num_frames: int | None = None) -> list[MotFrame]:
         num_frames: length of the video; without it, the last frame that has a line.
 
     Raises:
-        SchemaError: a line has fewer than six numbers, or an id twice in a frame, or a frame outside the video.
+        SchemaError: there is no such file, it is no text, or a line has fewer than six numbers, an id twice in a frame,
+            or a frame outside the video.
     """
     rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    for number, line in enumerate(_text(Path(path)).splitlines(), start=1):
         if line.strip():
             _read_line(line, f"{path}, line {number}", rows, num_frames)
     length = num_frames if num_frames is not None else max(rows, default=0)
     return [_frame(rows[t]) for t in range(1, length + 1)]
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise SchemaError(f"There is no file '{path}'. Check the path.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise SchemaError(f"'{path}' is not a text file. Expected lines of frame, id, left, top, ...") from error
 
 
 def _read_line(line: str, where: str, rows: dict[int, dict[int, tuple[float, ...]]], num_frames: int | None) -> None:
@@ -55,6 +65,8 @@ def _read_line(line: str, where: str, rows: dict[int, dict[int, tuple[float, ...
     if len(values) < 6 or not np.isfinite(values[:6]).all():
         raise SchemaError(f"{where}: expected frame, id, left, top, width, height, found {line[:60]!r}.")
     frame, track_id = int(values[0]), int(values[1])
+    if (frame, track_id) != (values[0], values[1]):
+        raise SchemaError(f"{where}: frame and id must be whole numbers, found {line[:60]!r}.")
     if frame < 1 or (num_frames is not None and frame > num_frames):
         raise SchemaError(f"{where}: frame {frame} is outside 1..{num_frames or 'N'}; MOT files count from 1.")
     if track_id in rows[frame]:

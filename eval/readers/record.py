@@ -105,6 +105,21 @@ class Record:
             raise self.error(field, f"is {shown(value)}, with a negative size", "Write [x, y, width, height].")
         return x, y, width, height
 
+    def fraction(self, value: Any, field: str) -> float | None:
+        """A number in [0, 1], or None where the file says null: unknown."""
+        if value is None:
+            return None
+        number = self.finite(value, field)
+        if not 0 <= number <= 1:
+            raise self.error(field, f"is {shown(value)}, expected a fraction in [0, 1] or null", "Correct the record.")
+        return number
+
+    def ids(self, value: Any, field: str) -> list[int] | None:
+        """A list of ids, or None where the file says null: unknown."""
+        if value is not None and not (isinstance(value, list) and all(type(item) is int for item in value)):
+            raise self.error(field, f"is {shown(value)}, expected a list of ids or null", "Correct the record.")
+        return value
+
     def known(self, field: str, ids: Mapping[int, Any], what: str) -> int:
         """An id that another list of the file defines."""
         value = self.integer(field)

@@ -49,8 +49,8 @@ class Track:
         bboxes: (x, y, width, height) in pixels, from the masks where the file states none; None without a mask.
         areas: Pixels as stated, from the masks where the file states none; None or 0 without a mask.
         occlusion: OVIS' labels (OCCLUSION_LABELS or None), or None where the file has none.
-        extra: The record's other fields. Of those `amodal_segmentations`, `hidden` and `in_front_of` have one entry per
-            frame, and the first are decoded as `segmentations` are.
+        extra: The record's other fields. Of those `hidden` (fraction or None), `in_front_of` (list of ids or None) and
+            `amodal_segmentations` (decoded as `segmentations` are) have one entry per frame.
     """
 
     id: int
@@ -150,9 +150,10 @@ def _track(record: Record, videos: Mapping[int, Video], names: Mapping[int, Cate
     video = videos[record.known("video_id", videos, "video")]
     masks = _masks(record, "segmentations", video)
     extra = record.extra("id", "video_id", "category_id", "iscrowd", "segmentations", "bboxes", "areas", "occlusion")
-    for field in ("hidden", "in_front_of"):
+    for field, read in (("hidden", record.fraction), ("in_front_of", record.ids)):
         if field in extra:
-            extra[field] = tuple(_entries(record, field, video))
+            entries = enumerate(_entries(record, field, video))
+            extra[field] = tuple(read(value, f"{field}[{t}]") for t, value in entries)
     if "amodal_segmentations" in extra:
         extra["amodal_segmentations"] = _masks(record, "amodal_segmentations", video)
     return Track(
