@@ -104,6 +104,7 @@ def score_occlusion(dataset: CocoDataset, detections: list[dict]) -> dict[str, f
         "order_accuracy": matches.order.accuracy,
         "order_accuracy_of_lower_edge": matches.order.baseline_accuracy,
         "order_pairs": matches.order.pairs,
+        "order_pairs_found": matches.order.pairs / matches.true_pairs if matches.true_pairs else None,
     }
 
 
@@ -154,9 +155,9 @@ def score_davis(model: OccMaskTrackRCNN, root: Path, name: str, out: Path) -> di
 
 def score_boxes(checkpoint: str, root: Path, out: Path) -> dict[str, float | int | None]:
     """TUD-Campus on boxes: its ground truth has no masks."""
-    truth = read_mot(root / "gt.txt")
     run_demo(checkpoint, root / "TUD-Campus.mp4", out / "tud_campus")
     results = read_jsonl(out / "tud_campus.jsonl").frames
+    truth = read_mot(root / "gt.txt", num_frames=len(results))
     pairs = [
         FramePair.from_boxes(gt.ids, gt.boxes, result.track_ids, result.boxes)
         for gt, result in zip(truth, results, strict=True)

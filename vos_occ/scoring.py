@@ -33,6 +33,7 @@ class VideoScores:
         identity, clear: on visible masks at IoU .5, summed over classes and videos.
         hidden: hidden fractions of the objects found; None when ground truth knows none.
         order: who hides whom, among the objects found; None likewise.
+        true_pairs: pairs of visible objects of which one hides part of the other, found or not.
     """
 
     tube_ap: float | None
@@ -41,6 +42,7 @@ class VideoScores:
     clear: Clear
     hidden: HiddenFractionScore | None
     order: OrderScore | None
+    true_pairs: int = 0
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Flat names and plain numbers, for tables and JSON."""
@@ -50,6 +52,7 @@ class VideoScores:
             "IDF1": self.identity.idf1,
             "MOTSA": self.clear.mota,
             "ID_switches": self.clear.idsw,
+            "recall": self.clear.recall,
         }
         if self.hidden is not None:
             scores |= {
@@ -63,6 +66,7 @@ class VideoScores:
                 "order_accuracy": self.order.accuracy,
                 "order_accuracy_of_lower_edge": self.order.baseline_accuracy,
                 "order_coverage": self.order.coverage,
+                "order_pairs_found": self.order.pairs / self.true_pairs if self.true_pairs else None,
             }
         return scores
 
@@ -101,6 +105,7 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         clear=clears,
         hidden=matches.hidden(),
         order=matches.order if matches.order.pairs else None,
+        true_pairs=matches.true_pairs,
     )
 
 
@@ -136,10 +141,14 @@ class TrueObject:
 
 
 class OcclusionMatches:
-    """Collects, over frames, hidden fractions and order of the objects that were found (mask IoU at least .5)."""
+    """Collects, over frames, hidden fractions and order of the objects that were found (mask IoU at least .5).
+
+    What is hidden most is found least, so these scores are to be read beside the share that was found.
+    """
 
     def __init__(self) -> None:
         self.order = OrderScore()
+        self.true_pairs = 0
         self._true: list[float] = []
         self._predicted: list[float] = []
 
@@ -167,11 +176,13 @@ class OcclusionMatches:
         found = [true[row] for row in rows]
         self._true += [np.nan if thing.hidden is None else thing.hidden for thing in found]
         self._predicted += [np.nan if frame.hidden is None else float(frame.hidden[column]) for column in columns]
-        pairs = [[behind.id in (front.in_front_of or ()) for behind in found] for front in found]
+        pairs = [[behind.id in (front.in_front_of or ()) for behind in true] for front in true]
+        in_front = np.reshape(np.array(pairs, bool), (len(true),) * 2)
+        self.true_pairs += int((in_front & ~in_front.T).sum())
         order = np.zeros((len(frame), len(frame)), bool) if frame.order is None else frame.order.matrix
         # the baseline has the true boxes: those of the model would make it another one for every model
         boxes = np.array([bounding_box(thing.mask) for thing in found]).reshape(-1, 4)
-        self.order += score_order(np.reshape(pairs, (len(found),) * 2), order[np.ix_(columns, columns)], boxes)
+        self.order += score_order(in_front[np.ix_(rows, rows)], order[np.ix_(columns, columns)], boxes)
 
     def hidden(self) -> HiddenFractionScore | None:
         """The score of all hidden fractions so far; None when no true one was seen."""
