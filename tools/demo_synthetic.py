@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from eval.readers.ytvis import read_ytvis
@@ -21,7 +20,9 @@ from vos_occ.datasets.synthetic import SyntheticWorld, write_dataset
 from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.demo import main as demo_video
 from vos_occ.inference.load import load
+from vos_occ.inference.progress import frames_bar
 from vos_occ.media import VideoWriter
+from vos_occ.results.output import require_new
 from vos_occ.scoring import score_dataset
 from vos_occ.structures.errors import UserError
 
@@ -56,7 +57,7 @@ def score_heldout(checkpoint: str, out: Path, num_videos: int, quiet: bool) -> d
     dataset = read_ytvis(folder / "annotations_ytvis.json")
     model = load(checkpoint)
     total = sum(video.length for video in dataset.videos)
-    with Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    with frames_bar(quiet) as progress:
         task = progress.add_task(f"{num_videos} held-back videos", total=total)
         run_dataset(
             model,
@@ -95,8 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, default=20, help="held-back videos to score, seeds 0..N-1")
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args(arguments)
-    args.out.mkdir(parents=True, exist_ok=True)
     try:
+        require_new(args.out, overwrite=True, folder=True)
         draw_one(args.checkpoint, args.out, args.quiet)
         scores = score_heldout(args.checkpoint, args.out, args.videos, args.quiet)
     except UserError as error:

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from eval.errors import SchemaError
@@ -49,19 +48,21 @@ def test(args: argparse.Namespace) -> None:
     from eval.readers.ytvis import read_ytvis
     from vos_occ.inference.benchmark import run_dataset
     from vos_occ.inference.load import load
-    from vos_occ.results.output import write_atomically
+    from vos_occ.inference.progress import frames_bar
+    from vos_occ.results.output import require_new, write_atomically
     from vos_occ.scoring import score_dataset
 
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
     ann_file, image_root = dataset_paths(args)
     dataset = read_ytvis(ann_file)
+    for name in ("results.json", "scores.json"):  # before a model is loaded
+        require_new(args.out / name, args.overwrite, folder=False)
     config = None if args.config == "-" else args.config
     model = load(args.checkpoint, config=config, device=args.device, trust_checkpoint=args.trust_checkpoint)
     if args.score_thr is not None:
         model.score_threshold = args.score_thr
-    console = Console(stderr=True)
-    with Progress(console=console, disable=args.quiet or not sys.stderr.isatty()) as progress:
+    with frames_bar(args.quiet) as progress:
         task = progress.add_task("frames", total=sum(video.length for video in dataset.videos))
         path = run_dataset(
             model, dataset, image_root, args.out, overwrite=args.overwrite, on_frame=lambda _: progress.advance(task)

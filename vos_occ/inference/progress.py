@@ -20,13 +20,15 @@ class FramesPerSecond(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f} fps")
 
 
-@contextmanager
-def frame_progress(video: VideoReader, quiet: bool = False) -> Iterator[Iterable[Frame]]:
-    """The frames of `video`, counted on stderr while they are taken; silent with `quiet` and without a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield video
-        return
+def frames_bar(quiet: bool = False) -> Progress:
+    """Counts frames on stderr, with their rate and the time left; disabled by `quiet` and without a terminal."""
     text = TextColumn("{task.description}")
     columns = (text, BarColumn(), MofNCompleteColumn(), FramesPerSecond(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    return Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty())
+
+
+@contextmanager
+def frame_progress(video: VideoReader, quiet: bool = False) -> Iterator[Iterable[Frame]]:
+    """The frames of `video`, counted by a `frames_bar` while they are taken."""
+    with frames_bar(quiet) as progress:
         yield progress.track(video, total=video.expected_frames, description=video.name)
