@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trained-on", default="", help="statement of the training data, kept in the file")
     parser.add_argument("--float32", action="store_true", help="keep full precision; twice the size")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle the .pth without restrictions")
     args = parser.parse_args(arguments)
     from vos_occ.inference.export import export_checkpoint
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             half=not args.float32,
             trained_on=args.trained_on,
             overwrite=args.overwrite,
+            trust_checkpoint=args.trust_checkpoint,
         )
     except UserError as error:
         print(f"export_checkpoint: {error}", file=sys.stderr)

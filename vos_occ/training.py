@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from vos_occ.checkpoints import mmengine_scheme
+from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, OutputExistsError
 
 
@@ -131,6 +132,7 @@ def require_classes(model_config: Mapping[str, Any], classes: Sequence[str]) -> 
 
 def require_fresh(work_dir: Path, allowed: bool) -> None:
     """Raises OutputExistsError if a run would replace the checkpoints of an earlier one without being `allowed`."""
+    require_new(work_dir, overwrite=True, folder=True)
     if not allowed and any(work_dir.glob("*.pth")):
         raise OutputExistsError(
             f"Work dir '{work_dir}' has checkpoints of an earlier run. Use --resume to go on, or --overwrite."

@@ -194,6 +194,27 @@ def test_damaged_files_are_named_in_one_line(tmp_path, name, content, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04 and then nothing", b"\x80\x02cnowhere\nThing\n."], ids=["cut off", "of code not installed"]
+)
+def test_trusted_files_that_cannot_be_read_are_named_in_one_line_too(tmp_path, content):
+    path = tmp_path / "trusted.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="trusted.pth cannot be read as a torch file") as caught:
+        load_checkpoint(path, trust=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="Cannot write '.*m.safetensors'.*Choose another place"):
+        save_checkpoint(tmp_path / "file" / "m.safetensors", {"w": torch.ones(1)}, "{}", ["a"])
+    (tmp_path / "taken.safetensors").mkdir()
+    with pytest.raises(CheckpointError, match="Cannot write '.*taken.safetensors'"):
+        save_checkpoint(tmp_path / "taken.safetensors", {"w": torch.ones(1)}, "{}", ["a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.safetensors"]
+
+
 def test_missing_files_and_files_without_weights(tmp_path):
     with pytest.raises(CheckpointError, match="No checkpoint at .*nowhere.pth"):
         load_checkpoint(tmp_path / "nowhere.pth")

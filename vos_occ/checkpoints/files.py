@@ -74,6 +74,9 @@ def save_checkpoint(
 
     Returns:
         The path.
+
+    Raises:
+        CheckpointError: The name or the metadata cannot be, or the place cannot be written to.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -83,10 +86,16 @@ def save_checkpoint(
         raise CheckpointError(f"Extra metadata cannot be named {', '.join(clash)}: the file uses these itself.")
     metadata = {"format": FORMAT, "config": config_text, "classes": json.dumps(list(classes)), **extra}
     tensors = {name: _stored(tensor, half) for name, tensor in state_dict.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    save_file(tensors, unfinished, metadata=metadata)
-    os.replace(unfinished, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tensors, unfinished, metadata=metadata)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"Cannot write '{path}': {error}. Choose another place.") from error
     return path
 
 

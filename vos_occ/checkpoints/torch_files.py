@@ -12,7 +12,7 @@ import logging
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -59,21 +59,21 @@ def read_torch_file(path: Path, *, map_location: MapLocation = "cpu", trust: boo
         start = file.read(24)
     if not start.startswith(MAGIC):
         raise CheckpointError(f"{path} is not a torch file: it begins with {start!r}. Is the download complete?")
-    if trust or _trusted.get():
+    trusted = trust or _trusted.get()
+    if trusted:
         logger.warning("Loading %s without restrictions: code in this file is run.", path)
-        return torch.load(path, map_location=map_location, weights_only=False)
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+    elif tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
         raise CheckpointError(
             f"torch {torch.__version__} cannot read {path} safely (CVE-2025-32434). Install torch 2.6 or newer, or "
             "pass --trust-checkpoint if you know where the file comes from."
         )
     try:
-        with torch.serialization.safe_globals(_allowed_globals()):
-            return torch.load(path, map_location=map_location, weights_only=True)
+        with torch.serialization.safe_globals(_allowed_globals()) if not trusted else nullcontext():
+            return torch.load(path, map_location=map_location, weights_only=not trusted)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, error)) from error
+        raise CheckpointError(_unreadable(path, error) if trusted else _refusal(path, error)) from error
     except Exception as error:  # a damaged file fails in any of the many ways in which zip and pickle readers fail
-        raise CheckpointError(f"{path} cannot be read as a torch file ({_first_line(error)}).") from error
+        raise CheckpointError(_unreadable(path, error)) from error
 
 
 class HistoryBufferState:
@@ -121,6 +121,10 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
         f"{path} was not loaded: it holds {found}, which could run code. If you know where the file comes from, pass "
         "--trust-checkpoint (trust=True)."
     )
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read as a torch file ({_first_line(error)})."
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,7 @@ def export_checkpoint(
     half: bool = True,
     trained_on: str = "",
     overwrite: bool = False,
+    trust_checkpoint: bool = False,
 ) -> int:
     """Writes `out`; answers with its size in bytes.
 
@@ -30,6 +31,7 @@ def export_checkpoint(
         half: store as float16.
         trained_on: statement of the training data, kept in the file's metadata.
         overwrite: replace an existing file.
+        trust_checkpoint: unpickle `checkpoint` without restrictions; only for files from someone you trust.
 
     Raises:
         UserError: the checkpoint does not fit the config, or `out` exists.
@@ -38,7 +40,7 @@ def export_checkpoint(
     model_config, classes = config_from_file(config)
     model_config = without_pretrained(model_config)
     model = build_model(model_config, classes)
-    load_into(model, load_checkpoint(checkpoint))
+    load_into(model, load_checkpoint(checkpoint, trust=trust_checkpoint))
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     path = save_checkpoint(out, state, json.dumps(model_config), classes, half=half, extra={"trained_on": trained_on})
     return path.stat().st_size
