@@ -111,6 +111,8 @@ def run_demo(args: argparse.Namespace, outputs: DemoOutputs) -> tuple[int, int]:
     with ExitStack() as stack:
         video = stack.enter_context(open_video(args.input, max_side=args.max_side))
         model = load_model(args)
+        if video.num_frames == 1:  # a picture has no second frame in which a track could be confirmed
+            model.memory_options["confirm_after"] = 1
         labels = wanted_labels(args.classes, model.classes)
         sinks = open_sinks(stack, outputs, video, model)
         frames = stack.enter_context(frame_progress(video, quiet=args.quiet))
