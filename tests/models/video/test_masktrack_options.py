@@ -5,6 +5,7 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from vos_occ.inference.session import VideoSession
+from vos_occ.models.video.contract import VideoMeta
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures.errors import InputError
 
@@ -52,3 +54,11 @@ def test_frames_of_a_line_of_pixels_are_run(tiny_model: OccMaskTrackRCNN, height
     assert min(image.shape) >= 1
     (result,) = VideoSession(tiny_model).step(np.zeros((height, width, 3), np.uint8))
     assert (result.height, result.width) == (height, width)
+
+
+def test_a_plain_head_has_no_occluders_to_warn_about(build_tiny_model: Callable[..., OccMaskTrackRCNN]) -> None:
+    plain = {"_delete_": True, "type": "PlainMaskHead", "in_channels": 16, "conv_out_channels": 16, "num_classes": 6}
+    changes = {"detector.roi_head.mask_head": plain, "detector.roi_head.mask_targets": {"occluder": "all"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_tiny_model(changes).new_state(VideoMeta(96, 160))

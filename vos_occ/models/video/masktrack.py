@@ -151,7 +151,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
 
     def new_state(self, meta: VideoMeta) -> VideoState:
         """An empty memory for one video."""
-        if self.occlusion_options["enabled"] and not self.occlusion_options["order_known"]:
+        options, outputs = self.occlusion_options, self.detector.roi_head.mask_head.outputs
+        if options["enabled"] and not options["order_known"] and "occluder_mask" in outputs:
             warnings.warn(ORDER_UNKNOWN, stacklevel=2)  # Python shows it once
         return VideoState(meta, self._new_memory())
 
