@@ -6,7 +6,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 from vos_occ.checkpoints.files import save_checkpoint
 from vos_occ.datasets.synthetic import CLASSES, SyntheticWorld
@@ -180,6 +181,19 @@ def enliven(model: OccMaskTrackRCNN) -> None:
 def quiet_init_weights() -> None:
     """mmengine logs two lines per parameter of a model that it initialises, which bury the cause of a failure."""
     MMLogger.get_current_instance().setLevel("WARNING")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scopes_at_first() -> dict[str, Any]:
+    """mmengine's default scopes before any test."""
+    return dict(DefaultScope._instance_dict)
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left_behind(scopes_at_first: dict[str, Any]) -> Iterator[None]:
+    """A Runner's default scope stays when it is done, and later tests would look for mmdet's classes in it."""
+    yield
+    DefaultScope._instance_dict = type(DefaultScope._instance_dict)(scopes_at_first)
 
 
 @pytest.fixture(scope="session")
