@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from eval.readers.segmentation import runs_of
+
 
 class Rle(TypedDict):
     """COCO compressed run-length encoding: `size` is [height, width], `counts` an ASCII string."""
@@ -131,27 +133,12 @@ def run_lengths(rle: Rle) -> NDArray[np.int64]:
 
     Raises:
         ValueError: if the string is no compressed encoding of a mask of this size.
-
-    Source: the COCO API's string format: base 32 from the low digit up, character 48 + digit, bit 5 = more digits
-    follow, bit 4 of the last digit = sign; from the fourth count on, the difference to the count two before.
     """
     height, width = rle["size"]
-    digits = np.frombuffer(rle["counts"].encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    last = (digits & 32) == 0
-    if len(digits) == 0 or not last[-1] or digits.min() < 0 or digits.max() > 63:
-        raise ValueError("counts is not a compressed COCO string")
-    first = np.flatnonzero(np.concatenate([[True], last[:-1]]))
-    place = np.arange(len(digits)) - np.repeat(first, np.diff(first, append=len(digits)))
-    if place.max() > 6:
-        raise ValueError("counts holds a number too large for a run")
-    values = np.add.reduceat((digits & 31) << (5 * place), first)
-    sign = (digits[last] & 16) != 0
-    values -= sign * (np.int64(32) << (5 * place[last]))
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    if values.min() < 0 or values.sum() != height * width:
+    runs = runs_of(rle["counts"])
+    if runs.min() < 0 or runs.sum() != height * width:
         raise ValueError(f"counts do not add up to {height}x{width} pixels")
-    return values
+    return runs
 
 
 def parse(value: Mapping[str, Any], height: int, width: int) -> Rle:
