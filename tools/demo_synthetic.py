@@ -94,10 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("demo_out"))
     parser.add_argument("--checkpoint", default="synthetic", help="shipped name or file")
     parser.add_argument("--videos", type=int, default=20, help="held-back videos to score, seeds 0..N-1")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo's files")
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args(arguments)
     try:
-        require_new(args.out, overwrite=True, folder=True)
+        require_new(args.out, args.overwrite, folder=True)
         draw_one(args.checkpoint, args.out, args.quiet)
         scores = score_heldout(args.checkpoint, args.out, args.videos, args.quiet)
     except UserError as error:

@@ -33,7 +33,7 @@ from vos_occ.inference.session import VideoSession
 from vos_occ.media import open_video
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.results.jsonl import read_jsonl
-from vos_occ.results.output import write_atomically
+from vos_occ.results.output import require_new, write_atomically
 from vos_occ.results.ytvis import write_ytvis_dataset
 from vos_occ.scoring import OcclusionMatches, score_dataset
 from vos_occ.structures import rle
@@ -64,7 +64,7 @@ def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out:
 
 def detect(model: OccMaskTrackRCNN, path: Path, image_id: int) -> list[dict]:
     """COCO results of one image, each with its frame result for the occlusion scores."""
-    (result,) = VideoSession(model).step(read_image(path))
+    (result,) = VideoSession(model, num_frames=1).step(read_image(path))
     return [
         {
             "coco": {
@@ -198,7 +198,6 @@ def score(args: argparse.Namespace) -> dict[str, dict]:
     person = args.person_data
     images = load(args.checkpoint)
     images.score_threshold = 0.05
-    images.memory_options["confirm_after"] = 1  # an image is a video of one frame
     videos = load(args.checkpoint)
     scores = {
         split: score_images(images, person / f"{split}.json", person / "pennfudan", args.out / f"{split}.json")
@@ -217,8 +216,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--person-data", type=Path, default=Path("data/person"))
     parser.add_argument("--out", type=Path, default=Path("out/person"))
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results")
     args = parser.parse_args(arguments)
     try:
+        require_new(args.out, args.overwrite, folder=True)
         scores = score(args)
     except (UserError, SchemaError) as error:
         print(f"score_person: {error}", file=sys.stderr)

@@ -63,7 +63,7 @@ class VideoScores:
             }
         if self.order is not None:
             scores |= {
-                "order_accuracy": self.order.accuracy,
+                "order_accuracy": self.order.accuracy if self.order.predicted else None,
                 "order_accuracy_of_lower_edge": self.order.baseline_accuracy,
                 "order_coverage": self.order.coverage,
                 "order_pairs_found": self.order.pairs / self.true_pairs if self.true_pairs else None,

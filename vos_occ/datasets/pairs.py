@@ -13,6 +13,7 @@ import torch
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import BitmapMasks
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset
 
@@ -75,7 +76,8 @@ class FramePairs(Dataset):
         self.classes = tuple(classes)
         self.metainfo = {"classes": self.classes}
         self.frame_range = frame_range
-        self.pipeline: list[Transform] = [TRANSFORMS.build(config) for config in pipeline]
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            self.pipeline: list[Transform] = [TRANSFORMS.build(config) for config in pipeline]
         self.copy_paste = CopyPaste(**copy_paste) if copy_paste else None
         self.sources: list[FrameSource] = []
         self._keys: list[tuple[int, int, int]] = []

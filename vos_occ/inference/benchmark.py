@@ -61,7 +61,7 @@ def run_dataset(
             checkpoint_sha256=model.checkpoint_sha256,
         )
         with JsonlWriter(jsonl_path(out, video.id), header, overwrite) as jsonl:
-            for frame, result in track(model, frames_of(video, Path(image_root))):
+            for frame, result in track(model, frames_of(video, Path(image_root)), video.length):
                 tracks.add(result)
                 jsonl.write(result, frame.time)
                 on_frame(video)

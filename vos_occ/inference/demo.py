@@ -111,13 +111,11 @@ def run_demo(args: argparse.Namespace, outputs: DemoOutputs) -> tuple[int, int]:
     with ExitStack() as stack:
         video = stack.enter_context(open_video(args.input, max_side=args.max_side))
         model = load_model(args)
-        if video.num_frames == 1:  # a picture has no second frame in which a track could be confirmed
-            model.memory_options["confirm_after"] = 1
         labels = wanted_labels(args.classes, model.classes)
         sinks = open_sinks(stack, outputs, video, model)
         frames = stack.enter_context(frame_progress(video, quiet=args.quiet))
         num_frames, tracks = 0, set()
-        for frame, result in track(model, frames):
+        for frame, result in track(model, frames, video.num_frames):
             shown = only_labels(result, labels)
             for sink in sinks:
                 sink(frame, shown)

@@ -13,17 +13,20 @@ from vos_occ.models.video.contract import VideoModel
 from vos_occ.structures import FrameResult
 
 
-def track(model: VideoModel, frames: Iterable[Frame]) -> Iterator[tuple[Frame, FrameResult]]:
+def track(
+    model: VideoModel, frames: Iterable[Frame], num_frames: int | None = None
+) -> Iterator[tuple[Frame, FrameResult]]:
     """Runs a model over one video.
 
     Args:
         model: a video model.
         frames: of one video, in order.
+        num_frames: how many they are, where it is known.
 
     Yields:
         Every frame with its result, in order. Frames wait only for models that answer late, and then a few at most.
     """
-    session = VideoSession(model)
+    session = VideoSession(model, num_frames)
     waiting: dict[int, Frame] = {}
     for position, frame in enumerate(frames):
         waiting[position] = frame

@@ -14,6 +14,7 @@ class VideoSession:
 
     Args:
         model: a video model, as from `vos_occ.load`.
+        num_frames: length of the video, where it is known.
 
     Example:
         >>> session = VideoSession(model)
@@ -23,8 +24,9 @@ class VideoSession:
         >>> last = session.finish()
     """
 
-    def __init__(self, model: VideoModel) -> None:
+    def __init__(self, model: VideoModel, num_frames: int | None = None) -> None:
         self.model = model
+        self.num_frames = num_frames
         self._state: VideoState | None = None
         self._next_frame = 0
         self._finished = False
@@ -47,7 +49,7 @@ class VideoSession:
         """
         self._check(image)
         if self._state is None:
-            self._state = self.model.new_state(VideoMeta(*image.shape[:2]))
+            self._state = self.model.new_state(VideoMeta(*image.shape[:2], self.num_frames))
         results = self.model.step(self._state, image, self._next_frame)
         self._next_frame += 1
         return results

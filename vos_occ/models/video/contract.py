@@ -13,10 +13,17 @@ from vos_occ.tracking.memory import TrackMemory
 
 @dataclass(frozen=True)
 class VideoMeta:
-    """Size of the frames of a video, in source pixels."""
+    """What is known of a video before its first frame.
+
+    Attributes:
+        height: of the frames, in source pixels.
+        width: likewise.
+        num_frames: length of the video, None when unknown. In a video of one frame no track waits for a second.
+    """
 
     height: int
     width: int
+    num_frames: int | None = None
 
 
 @dataclass(frozen=True)

@@ -154,10 +154,10 @@ class OccMaskTrackRCNN(BaseMOTModel):
         options, outputs = self.occlusion_options, self.detector.roi_head.mask_head.outputs
         if options["enabled"] and not options["order_known"] and "occluder_mask" in outputs:
             warnings.warn(ORDER_UNKNOWN, stacklevel=2)  # Python shows it once
-        return VideoState(meta, self._new_memory())
+        return VideoState(meta, self._new_memory(**({"confirm_after": 1} if meta.num_frames == 1 else {})))
 
-    def _new_memory(self) -> TrackMemory:
-        return TrackMemory(self.track_head.embed_dim, **self.memory_options)
+    def _new_memory(self, **changes: Any) -> TrackMemory:
+        return TrackMemory(self.track_head.embed_dim, **(self.memory_options | changes))
 
     @torch.inference_mode()
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
