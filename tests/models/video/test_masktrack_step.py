@@ -15,6 +15,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from vos_occ.inference.session import VideoSession
+from vos_occ.models.video.contract import VideoMeta
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures import FrameResult
 
@@ -242,7 +243,7 @@ def test_whole_clips_are_refused(tiny_model: OccMaskTrackRCNN) -> None:
 
 def associate(model: OccMaskTrackRCNN, labels: Sequence[int] = (0, 0, 0, 0)) -> list[int]:
     """Three tracks, and a detection of each again, of the second one twice: the column of each detection."""
-    state = model.new_state(None)
+    state = model.new_state(VideoMeta(96, 160))
     embeddings = torch.eye(3, model.track_head.embed_dim) * 5
     boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
     state.memory.update(None, embeddings, boxes, torch.zeros(3).long(), torch.ones(3), 0)
@@ -273,7 +274,7 @@ def test_weights_reach_the_match_scores(build_tiny_model: Callable) -> None:
 @pytest.mark.parametrize(("which", "label"), [("first", 4), ("last", 5)])
 def test_label_memory(build_tiny_model: Callable, which: str, label: int) -> None:
     model = build_tiny_model({"memory.label_memory": which})
-    memory = model.new_state(None).memory
+    memory = model.new_state(VideoMeta(96, 160)).memory
     one = torch.ones(1, model.track_head.embed_dim), torch.ones(1, 4)
     memory.update(None, *one, torch.tensor([4]), torch.ones(1), 0)
     memory.update(torch.tensor([1]), *one, torch.tensor([5]), torch.ones(1), 1)
