@@ -102,7 +102,13 @@ model = dict(
         ),
         test_cfg=dict(
             rpn=dict(nms_pre=300, max_per_img=100, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
-            rcnn=dict(score_thr=0.3, nms=dict(type="nms", iou_threshold=0.5), max_per_img=30, mask_thr_binary=0.5),
+            rcnn=dict(
+                score_thr=0.3,
+                # boxes of things behind each other overlap much: .5 would drop the hidden one
+                nms=dict(type="nms", iou_threshold=0.6, class_agnostic=True),
+                max_per_img=30,
+                mask_thr_binary=0.5,
+            ),
         ),
     ),
     track_head=dict(

@@ -16,5 +16,6 @@ model = dict(
                 hidden_output=True,
             ),
         )
-    )
+    ),
+    memory=dict(confirm_after=1),
 )

@@ -2,10 +2,7 @@
 _base_ = ["base_mobilenetv2.py", "data_synthetic.py"]
 
 model = dict(
-    detector=dict(
-        roi_head=dict(bbox_head=dict(num_classes=6), max_mask_rois=12),
-        test_cfg=dict(rcnn=dict(nms=dict(type="nms", iou_threshold=0.6, class_agnostic=True))),
-    ),
+    detector=dict(roi_head=dict(bbox_head=dict(num_classes=6), max_mask_rois=12)),
     memory=dict(confirm_after=1),
     test_scale=(416, 250),
 )

@@ -17,6 +17,8 @@ WARNINGS = (
     (r"faster_coco_eval is not installed", UserWarning),
     # mmcv.cnn, importing its own class from where it used to be
     (r"``MultiScaleDeformableAttention`` has been moved", ImportWarning),
+    # mmdet's track head, reading its own sampler by an old name at every training step
+    (r"DeprecationWarning: (pos_)?bboxes is deprecated", UserWarning),
     # official mmengine, through setuptools
     (r"pkg_resources is deprecated as an API", UserWarning),
 )
