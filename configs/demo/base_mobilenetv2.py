@@ -142,7 +142,7 @@ model = dict(
     ),
     memory=dict(max_tracks=64, retain_frames=30, confirm_after=2),
     association=dict(method="greedy"),
-    occlusion=dict(keep_embedding_above=0.5),
+    occlusion=dict(keep_embedding_above=0.5, min_order_score=0.05, min_occluder_share=0.05),
     test_scale=(320, 192),
 )
 

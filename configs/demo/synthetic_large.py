@@ -4,7 +4,7 @@ _base_ = ["base_mobilenetv2.py", "data_synthetic.py"]
 model = dict(
     detector=dict(roi_head=dict(bbox_head=dict(num_classes=6), max_mask_rois=12)),
     memory=dict(confirm_after=1),
-    test_scale=(416, 250),
+    test_scale=(448, 270),
 )
 load_from = "work_dirs/synthetic/iter_4000.pth"
 

@@ -10,6 +10,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import warnings
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -28,6 +29,7 @@ from vos_occ.models.video import embedding  # noqa: F401  (registers the track h
 from vos_occ.models.video.contract import VideoMeta, VideoState
 from vos_occ.models.video.network_image import NetworkImage, network_image
 from vos_occ.structures import FrameResult
+from vos_occ.structures.boxes import box_area
 from vos_occ.structures.errors import InputError
 from vos_occ.structures.occlusion import predict_order
 from vos_occ.structures.rle import Rle, area, paste_and_encode
@@ -53,6 +55,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
             target is `in_front`) False reports occluder masks, but neither hidden fractions nor an order: a head that
             learned who touches does not know who is in front. `keep_embedding_above`: a track's embedding is not
             overwritten while more than this fraction of it is hidden. `min_order_score`: see `predict_order`.
+            `min_occluder_share`: an object whose occluder mask covers less than this share of its box is reported as
+            hidden by 0: what nothing hides is not hidden, whatever the hidden output says.
         test_scale: (long side, short side) in pixels that frames are resized to fit, ratio kept; as mmdet's `Resize`.
         data_preprocessor: `TrackDataPreprocessor` with RGB mean and std.
 
@@ -88,6 +92,7 @@ class OccMaskTrackRCNN(BaseMOTModel):
             "order_known": self.detector.roi_head.target_builder.occluder == "in_front",
             "keep_embedding_above": 1.0,
             "min_order_score": 0.25,
+            "min_occluder_share": 0.0,
         }
         if unknown := set(occlusion or {}) - set(self.occlusion_options):
             known = ", ".join(self.occlusion_options)
@@ -261,6 +266,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
         options = self.occlusion_options
         if options["enabled"] and options["order_known"] and prediction.hidden is not None:
             hidden = prediction.hidden.sigmoid().cpu().numpy()
+            if occluders is not None:
+                hidden[occluder_shares(occluders, boxes.cpu().numpy()) < options["min_occluder_share"]] = 0
         if options["order_known"] and occluders is not None:
             order = predict_order(masks, occluders, boxes.cpu().numpy(), min_score=options["min_order_score"])
         return FrameResult(
@@ -281,6 +288,12 @@ class OccMaskTrackRCNN(BaseMOTModel):
 def paste(logits: Tensor, boxes: Tensor, height: int, width: int) -> list[Rle]:
     """RLE masks of (N, 1, S, S) logits in (N, 4) boxes of source pixels."""
     return paste_and_encode(logits[:, 0].float().cpu(), boxes.float().cpu(), height, width)
+
+
+def occluder_shares(occluders: Sequence[Rle | None], boxes: np.ndarray) -> np.ndarray:
+    """(N,) share of each (N, 4) box that its occluder's mask covers; 0 without one."""
+    areas = np.array([0 if occluder is None else area(occluder) for occluder in occluders], np.float64)
+    return areas / np.maximum(box_area(boxes), 1)
 
 
 def class_agnostic(sample: DetDataSample) -> DetDataSample:

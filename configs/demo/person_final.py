@@ -1,0 +1,35 @@
+# Third stage of the shipped model: person_large.py goes on, with people pasted over people in every picture.
+_base_ = ["base_mobilenetv2.py", "data_person.py"]
+
+model = dict(
+    detector=dict(
+        rpn_head=dict(anchor_generator=dict(ratios=[1.0, 2.0, 3.0])),
+        roi_head=dict(
+            bbox_head=dict(num_classes=1),
+            max_mask_rois=14,
+            # cross-entropy: with most people unoccluded, smooth L1 on the sigmoid settles at 0 and stays there
+            mask_losses=dict(occluder_mask=1.0, hidden_loss="bce", hidden=2.0),
+        ),
+    ),
+    test_scale=(560, 374),
+)
+load_from = "work_dirs/person_large/iter_2200.pth"
+
+train_dataloader = dict(
+    dataset=dict(
+        copy_paste=dict(prob=0.97, max_objects=4),
+        pipeline=[
+            dict(type="OccRandomScaleCrop", size=(352, 384), scale=(0.7, 1.6)),
+            dict(type="OccRandomFlip"),
+            dict(type="OccColorJitter"),
+            dict(type="OccDropSmall", min_area=64, min_side=6),
+        ],
+    ),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+train_cfg = dict(max_iters=1600)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=100, end=1600, eta_min_ratio=0.01),
+]
