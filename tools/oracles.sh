@@ -11,11 +11,12 @@ venv="${VOS_OCC_ORACLES:-.venv-oracles}"
 stamp="$venv/.vos_occ_oracles"
 
 # The evaluators, then the numeric libraries below them: motmetrics takes its assignment from whichever solver is
-# installed, so lap, lapsolver, munkres and ortools must stay out.
+# installed, so lap, lapsolver, munkres and ortools must stay out; bdd100k's own configs do not load with pydantic 2.
 pins=(
     scalabel==0.3.1 bdd100k==1.0.1 motmetrics==1.4.0
     trackeval==1.3.0 faster-coco-eval==1.8.0 cityscapesScripts==2.3.0
     numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 pycocotools==2.0.11 opencv-python==4.11.0.86
+    pydantic==1.10.27
 )
 modules="scalabel.eval.mots, bdd100k.eval.run, motmetrics, trackeval, faster_coco_eval"
 modules="$modules, cityscapesscripts.evaluation.evalPanopticSemanticLabeling"
@@ -47,6 +48,6 @@ if [ -e "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ]; then fail "$venv is no environ
 say "making $venv from $python ($("$python" --version))"
 "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${pins[@]}"
-"$venv/bin/python" -c "import $modules" || fail "the environment does not work; see above."
+"$venv/bin/python" -c "import $modules; bdd100k.eval.run.load_bdd100k_config('seg_track')" || fail "the environment does not work; see above."
 printf '%s\n' "${pins[*]}" >"$stamp"
 say "done: $venv"
