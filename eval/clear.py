@@ -6,14 +6,12 @@ long a match is remembered, in what a fragment is, and in whether .8 is mostly t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from eval.sequences import FramePair, index
+from eval.sequences import Ints, TrackingSequence, ambiguous, assign
 
 _EPS = float(np.finfo(float).eps)
 
@@ -89,74 +87,93 @@ class Clear:
         return self.tp / max(1.0, self.tp + 0.5 * self.fn + 0.5 * self.fp)
 
 
-def clear(frames: Sequence[FramePair], threshold: float = 0.5) -> Clear:
-    """CLEAR counts of one sequence and one class.
+def clear(sequence: TrackingSequence, threshold: float = 0.5) -> Clear:
+    """CLEAR counts of one video and one class.
 
     In a frame a true object keeps the id that it had in the frame before where that still overlaps enough; the rest is
     matched for the highest total similarity.
 
     Args:
-        frames: Every frame in order, empty ones too.
+        sequence: The video.
         threshold: Least similarity of a match, in (0, 1].
 
     Returns:
-        The counts. With no prediction in the whole sequence, or no truth, `frames` is 0 and no object is tracked.
+        The counts. With no prediction in the whole video, or no truth, `frames` is 0 and no object is tracked.
 
     Source: TrackEval 1.3.0, metrics/clear.py, eval_sequence.
     """
-    sequence = index(frames)
-    num_truth, num_predicted = (sum(len(frame[side]) for frame in sequence.frames) for side in (0, 1))
+    num_truth, num_predicted = len(sequence.gt_ids), len(sequence.pred_ids)
     if num_predicted == 0:
-        return Clear(fn=num_truth, ml=sequence.num_gt)
+        return Clear(fn=num_truth, ml=sequence.num_gt_ids)
     if num_truth == 0:
         return Clear(fp=num_predicted)
-    memory = _Memory(sequence.num_gt)
-    tp = fn = fp = idsw = 0
-    motp_sum = 0.0
-    for gt, pred, similarity in sequence.frames:
-        memory.present[gt] += 1
-        rows, columns = _match(similarity, memory.last[gt, None] == pred, threshold)
-        # TrackEval skips a frame in which either side is empty, so there the last match is not forgotten.
-        if len(gt) and len(pred):
-            idsw += memory.update(gt[rows], pred[columns])
-        tp, fn, fp = tp + len(rows), fn + len(gt) - len(rows), fp + len(pred) - len(rows)
-        if len(rows):
-            motp_sum += float(np.cumsum(similarity[rows, columns])[-1])  # one after the other, as TrackEval adds
-    return Clear(tp, fn, fp, idsw, memory.fragments(), *memory.tracked(), len(frames), motp_sum)
+    matches = _match(sequence, threshold)
+    tp = len(matches)
+    idsw, frag = _breaks(sequence, matches)
+    # In a frame similarities are added one after the other, then the frames, as TrackEval does.
+    by_frame = np.bincount(sequence.frames[matches], sequence.similarity[matches], sequence.num_frames)
+    return Clear(
+        tp,
+        num_truth - tp,
+        num_predicted - tp,
+        idsw,
+        frag,
+        *_tracked(sequence, matches),
+        frames=sequence.num_frames,
+        motp_sum=float(np.cumsum(by_frame)[-1]),
+    )
 
 
-def _match(
-    similarity: NDArray[np.float64], continues: NDArray[np.bool_], threshold: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the matches; a pair that continues outweighs any similarity."""
-    score = np.where(similarity < threshold - _EPS, 0.0, 1000 * continues + similarity)
-    rows, columns = linear_sum_assignment(-score)
-    good = score[rows, columns] > _EPS
-    return rows[good], columns[good]
+def _match(sequence: TrackingSequence, threshold: float) -> Ints:
+    """The pairs that match, in order.
+
+    Where every object of a frame has one candidate, that is its match. Only the other frames leave a choice, which the
+    matches of the frame before take part in.
+    """
+    candidate = sequence.similarity >= threshold - _EPS
+    score = np.where(candidate, sequence.similarity, 0.0)
+    before = _frame_before(sequence)
+    matched = candidate.copy()
+    for frame in ambiguous(sequence, candidate):
+        here = sequence.pairs_of(frame)
+        if before[frame] >= 0:
+            last = sequence.pairs_of(before[frame])
+            score[here] += 1000 * (candidate[here] & _same_ids(sequence, here, last, matched[last]))
+        matched[here] = assign(sequence, frame, score) & candidate[here]
+    return np.flatnonzero(matched)
 
 
-class _Memory:
-    """What is remembered of the true objects, by index. -1 is never and nobody."""
+def _frame_before(sequence: TrackingSequence) -> Ints:
+    """(num_frames + 1,) the latest earlier frame with objects on both sides, or -1.
 
-    def __init__(self, num_gt: int) -> None:
-        self.last = np.full(num_gt, -1)  # match in the frame before
-        self.ever = np.full(num_gt, -1)  # latest match at all
-        self.present, self.matched, self.starts = np.zeros((3, num_gt), np.int64)
+    TrackEval skips a frame in which either side is empty, so what was matched before is not forgotten there.
+    """
+    frames = np.arange(sequence.num_frames)
+    processed = (np.diff(sequence.gt_offsets) > 0) & (np.diff(sequence.pred_offsets) > 0)
+    return np.concatenate([[-1], np.maximum.accumulate(np.where(processed, frames, -1))])
 
-    def update(self, gt: NDArray[np.int64], pred: NDArray[np.int64]) -> int:
-        """Remember a frame's matches; returns how many of them switch identity."""
-        switches = int(((self.ever[gt] >= 0) & (self.ever[gt] != pred)).sum())
-        self.starts[gt] += self.last[gt] < 0
-        self.matched[gt] += 1
-        self.last[:] = -1
-        self.last[gt] = self.ever[gt] = pred
-        return switches
 
-    def fragments(self) -> int:
-        return int(np.maximum(self.starts - 1, 0).sum())
+def _same_ids(sequence: TrackingSequence, here: slice, last: slice, matched: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs of one frame have the two ids of a pair that matched in another."""
+    gt, pred = sequence.gt_index[sequence.gt], sequence.pred_index[sequence.pred]
+    keys, earlier = (gt[pairs] * sequence.num_pred_ids + pred[pairs] for pairs in (here, last))
+    return np.isin(keys, earlier[matched])
 
-    def tracked(self) -> tuple[int, int, int]:
-        """Mostly tracked, partially tracked, mostly lost."""
-        ratio = self.matched / self.present
-        mostly, at_least_partially = int((ratio > 0.8).sum()), int((ratio >= 0.2).sum())
-        return mostly, at_least_partially - mostly, len(ratio) - at_least_partially
+
+def _breaks(sequence: TrackingSequence, matches: Ints) -> tuple[int, int]:
+    """Identity switches and fragmentations: each true object's matches in time, each compared with the one before."""
+    gt = sequence.gt_index[sequence.gt[matches]]
+    order = np.argsort(gt, kind="stable")
+    same_object = np.diff(gt[order]) == 0
+    pred = sequence.pred_index[sequence.pred[matches]][order]
+    frames = sequence.frames[matches][order]
+    missed_between = _frame_before(sequence)[frames[1:]] != frames[:-1]
+    return int((same_object & (pred[1:] != pred[:-1])).sum()), int((same_object & missed_between).sum())
+
+
+def _tracked(sequence: TrackingSequence, matches: Ints) -> tuple[int, int, int]:
+    """Mostly tracked, partially tracked, mostly lost."""
+    present = np.bincount(sequence.gt_index)
+    ratio = np.bincount(sequence.gt_index[sequence.gt[matches]], minlength=len(present)) / present
+    mostly, at_least_partially = int((ratio > 0.8).sum()), int((ratio >= 0.2).sum())
+    return mostly, at_least_partially - mostly, len(ratio) - at_least_partially

@@ -24,7 +24,7 @@ from eval.image_ap import image_ap
 from eval.readers.coco import CocoDataset, read_coco, read_coco_results
 from eval.readers.mot import read_mot
 from eval.readers.ytvis import read_ytvis
-from eval.sequences import FramePair
+from eval.sequences import FramePair, TrackingSequence
 from vos_occ.datasets.images import read_image
 from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.demo import main as demo
@@ -163,7 +163,8 @@ def score_boxes(checkpoint: str, root: Path, out: Path) -> dict[str, float | int
         FramePair.from_boxes(gt.ids, gt.boxes, result.track_ids, result.boxes)
         for gt, result in zip(truth, results, strict=True)
     ]
-    scores, ids = clear(pairs), identity(pairs)
+    sequence = TrackingSequence.from_frames(pairs)
+    scores, ids = clear(sequence), identity(sequence)
     return {
         "IDF1": ids.idf1,
         "ID_switches": scores.idsw,

@@ -15,7 +15,7 @@ from eval.identity import Identity, identity
 from eval.occlusion import HiddenFractionScore, OrderScore, match_masks, score_hidden_fraction, score_order
 from eval.readers.coco import Annotation
 from eval.readers.ytvis import Track, Video, YtvisDataset, read_ytvis_results
-from eval.sequences import FramePair
+from eval.sequences import FramePair, TrackingSequence
 from eval.tube_ap import tube_ap
 from vos_occ.inference.benchmark import jsonl_path
 from vos_occ.results.jsonl import JsonlVideo, read_jsonl
@@ -94,8 +94,9 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         category_ids = [category_of[name] for name in results.header.classes]
         for category_id in sorted({t.category_id for t in tracks} | set(category_ids)):
             pairs = [frame_pair(tracks, frame, category_ids, category_id) for frame in results.frames]
-            identities += identity(pairs)
-            clears += clear(pairs)
+            sequence = TrackingSequence.from_frames(pairs)
+            identities += identity(sequence)
+            clears += clear(sequence)
         for frame in results.frames:
             matches.add(tracks, frame)
     return VideoScores(

@@ -13,7 +13,7 @@ import pytest
 
 from eval.clear import Clear, clear
 from eval.identity import Identity, identity
-from eval.sequences import FramePair
+from eval.sequences import FramePair, TrackingSequence
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
 QUIRKS = SHARED / "fixtures" / "golden_quirks"
@@ -70,7 +70,8 @@ def test_counts_equal_trackeval_on_random_sequences_bit_for_bit(seed: int) -> No
         for oracle in oracles:
             each = {str(i): oracle.eval_sequence(trackeval_data(s)) for i, s in enumerate(frames)}
             theirs |= oracle.combine_sequences(each)
-        ours = sum(map(clear, frames), Clear()), sum(map(identity, frames), Identity())
+        sequences_of = [TrackingSequence.from_frames(sequence) for sequence in frames]
+        ours = sum(map(clear, sequences_of), Clear()), sum(map(identity, sequences_of), Identity())
         for result, names in zip(ours, (CLEAR_NAMES, IDENTITY_NAMES), strict=True):
             for official, name in names.items():
                 assert getattr(result, name) == theirs[official], (official, frames)
@@ -103,10 +104,10 @@ def frames_of(case: dict) -> list[FramePair]:
 @pytest.mark.parametrize("case", quirk_cases(), ids=lambda case: case["name"])
 def test_recorded_mots_cases_score_as_trackeval_scored_them(case: dict) -> None:
     parts = [ast.literal_eval(part) for part in re.findall(r"\{[^}]*\}", trackeval_answer(case))]
-    frames = frames_of(case)
+    sequence = TrackingSequence.from_frames(frames_of(case))
     for result, names, expected in (
-        (clear(frames), CLEAR_NAMES, parts[0]),
-        (identity(frames), IDENTITY_NAMES, parts[1]),
+        (clear(sequence), CLEAR_NAMES, parts[0]),
+        (identity(sequence), IDENTITY_NAMES, parts[1]),
     ):
         assert expected.items() <= {k: round(getattr(result, v), 4) for k, v in names.items()}.items()
 
@@ -134,22 +135,78 @@ CONTINUITY = {
 @pytest.mark.parametrize("name", CONTINUITY)
 def test_identity_continuity_follows_trackeval(name: str) -> None:
     frames, tp, fp, fn, idsw, frag, motp, idf1 = CONTINUITY[name]
-    sequence = [frame(*row) for row in frames]
+    sequence = TrackingSequence.from_frames([frame(*row) for row in frames])
     result = clear(sequence)
     assert (result.tp, result.fp, result.fn, result.idsw, result.frag) == (tp, fp, fn, idsw, frag)
     assert result.motp == pytest.approx(motp, abs=1e-15)
     assert identity(sequence).idf1 == pytest.approx(idf1, abs=1e-15)
 
 
+def tracks(gt: list[str], pred: list[str], alike: dict[tuple[int, int], str]) -> TrackingSequence:
+    """A video drawn as strings, one character per frame: which object is there, and which pairs are alike (x)."""
+    frames = []
+    for t in range(len(gt[0])):
+        gt_ids = [g for g, drawn in enumerate(gt) if drawn[t] == "x"]
+        pred_ids = [p for p, drawn in enumerate(pred) if drawn[t] == "x"]
+        met = [[float(alike.get((g, p), "." * 9)[t] == "x") for p in pred_ids] for g in gt_ids]
+        frames.append(frame(gt_ids, pred_ids, met))
+    return TrackingSequence.from_frames(frames)
+
+
+# Small enough to count by hand; the answers are those of the analytic cases in TrackEval's tests/test_metrics.py.
+ANALYTIC = {
+    "two objects, each found by one id in two frames": (
+        tracks(["xxxxx", "xxx.."], ["xxxx.", "xxxxx"], {(0, 1): "...xx", (1, 0): "xx..."}),
+        {"tp": 4, "fn": 4, "fp": 5, "idsw": 0, "mota": -1 / 8},
+        {"idtp": 4, "idf1": 8 / 17},
+    ),
+    "one object changes its id, the other could but goes on": (
+        tracks(
+            ["xxxxx", "xxx.."],
+            ["xxxx.", "xxxxx"],
+            {(0, 1): "...xx", (1, 0): "xx...", (0, 0): "..x..", (1, 1): ".x..."},
+        ),
+        {"tp": 5, "fn": 3, "fp": 4, "idsw": 1, "mota": 0},
+        {"idtp": 4, "idf1": 8 / 17},
+    ),
+    "two objects are found always, but under five ids": (
+        tracks(
+            ["xxxxx", "xxxx."],
+            ["xx...", "..xx.", "....x", "xx..x", "x.xx."],
+            {(0, 0): "xx...", (0, 1): "..xx.", (0, 2): "....x", (1, 3): "xx...", (1, 4): "..xx."},
+        ),
+        {"tp": 9, "fn": 0, "fp": 2, "idsw": 3, "mota": 4 / 9},
+        {"idtp": 4, "idfn": 5, "idfp": 7, "idf1": 0.4},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_analytic_cases_count_as_by_hand(name: str) -> None:
+    sequence, of_clear, of_identity = ANALYTIC[name]
+    for result, expected in ((clear(sequence), of_clear), (identity(sequence), of_identity)):
+        assert {key: getattr(result, key) for key in expected} == expected
+
+
+def test_ids_that_meet_only_through_others_are_matched_together() -> None:
+    """0 gives its best id away, because 1 has no other: 3 + 4 frames beat 5 + 0."""
+    sequence = tracks(
+        ["xxxxxxxx....", "........xxxx"], ["xxxxx...xxxx", ".....xxx...."],
+        {(0, 0): "xxxxx.......", (0, 1): ".....xxx....", (1, 0): "........xxxx"},
+    )  # fmt: skip
+    assert identity(sequence).idtp == 7
+
+
 def test_without_ground_truth_mota_is_minus_the_false_positives_and_not_valid() -> None:
-    result = clear([frame([], [1, 2, 3], [])])
+    result = clear(TrackingSequence.from_frames([frame([], [1, 2, 3], [])]))
     assert (result.fp, result.mota, result.valid) == (3, -3.0, False)
-    assert not identity([frame([], [1], [])]).valid
+    assert not identity(TrackingSequence.from_frames([frame([], [1], [])])).valid
 
 
 def test_nothing_at_all_counts_nothing() -> None:
-    assert clear([]) == Clear()
-    assert identity([]) == Identity()
+    nothing = TrackingSequence.from_frames([])
+    assert clear(nothing) == Clear()
+    assert identity(nothing) == Identity()
 
 
 def test_frame_pair_refuses_an_id_that_occurs_twice() -> None:
@@ -162,6 +219,42 @@ def test_frame_pair_refuses_a_similarity_of_another_shape_or_range() -> None:
         frame([1], [4, 5], [[0.1], [0.2]])
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         frame([1], [4], [[-1]])
+
+
+ONE_OBJECT = {
+    "num_frames": 3,
+    "gt_frames": [0, 1], "gt_ids": [5, 5],
+    "pred_frames": [1, 1], "pred_ids": [7, 8],
+    "gt": [1], "pred": [0], "similarity": [0.5],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"gt_frames": [1, 0]}, r"gt_frames must ascend within \[0, 3\)"),
+        ({"pred_frames": [1, 3]}, r"pred_frames must ascend within \[0, 3\)"),
+        ({"gt_ids": [5]}, "gt_frames and gt_ids must be of one length, found 2 and 1"),
+        ({"pred_ids": [7, 7]}, "pred_ids of a frame must be unique, found 7 more than once in frame 1"),
+        ({"gt": [0]}, "must be of one frame"),
+        ({"pred": [2]}, "must be rows"),
+        ({"similarity": [0.0]}, r"\(0, 1\]"),
+        ({"similarity": [float("nan")]}, r"\(0, 1\]"),
+        ({"similarity": [0.5, 0.5]}, "must be of one length, found 1, 1, 2"),
+        ({"gt": [1, 1], "pred": [0, 0], "similarity": [0.5, 0.6]}, "A pair occurs twice"),
+    ],
+)
+def test_a_sequence_refuses_what_cannot_be(wrong: dict, message: str) -> None:
+    TrackingSequence(**ONE_OBJECT)
+    with pytest.raises(ValueError, match=message):
+        TrackingSequence(**(ONE_OBJECT | wrong))
+
+
+def test_pairs_in_any_order_are_one_sequence() -> None:
+    mixed = TrackingSequence(**(ONE_OBJECT | {"gt": [1, 1], "pred": [1, 0], "similarity": [0.2, 0.9]}))
+    assert (mixed.pred.tolist(), mixed.similarity.tolist()) == ([0, 1], [0.9, 0.2])
+    assert mixed.dense(1).tolist() == [[0.9, 0.2]]
+    assert (mixed.dense(0).shape, mixed.dense(2).shape) == ((1, 0), (0, 0))
 
 
 def test_box_similarity_is_intersection_over_union() -> None:
