@@ -25,8 +25,9 @@ def areas(masks: Sequence[Rle | None]) -> NDArray[np.int64]:
     """Pixels of each mask, (N,). None, a mask that is not there, has none."""
     result = np.zeros(len(masks), np.int64)
     present = [i for i, mask in enumerate(masks) if mask is not None]
-    if present:
-        result[present] = mask_api.area([masks[i] for i in present])
+    for start in range(0, len(present), 255):  # pycocotools 2.0.11 beside numpy 2 has no room for the number 256
+        some = present[start : start + 255]
+        result[some] = mask_api.area([masks[i] for i in some])
     return result
 
 
