@@ -2,7 +2,11 @@
 
 Knows nothing of masks, boxes or videos: `tube_ap` and `image_ap` hand over one `Group` per (video or image, category).
 The rules, ties and thresholds are those of pycocotools 2.0.11 `COCOeval` and of YouTube-VIS' `YTVOSeval`, which share
-them. GT order, detection order and group order break ties, so they must be those of the files.
+them; ranges of occlusion are those of OVIS' `OVISeval`. GT order, detection order and group order break ties, so they
+must be those of the files.
+
+Two steps, so that groups can be matched by different workers: `match_group` makes small `Matches`, and `Curves.of`
+joins those of all groups.
 """
 
 from __future__ import annotations
@@ -12,15 +16,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # the constructor, not the literals: [8] is .8999999999999999
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)  # per group
 AREA_NAMES = ("all", "small", "medium", "large")
 
-AreaRanges = Sequence[tuple[float, float]]  # in the order of AREA_NAMES, closed at both ends
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+Span = tuple[float, float]  # closed at both ends
+AreaRanges = Sequence[Span]  # in the order of AREA_NAMES
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class AveragePrecision:
         ap_small, ap_medium, ap_large: As `ap`, of objects in that range of areas.
         ar1, ar10, ar100: Recall averaged over IoU .50:.05:.95 with at most so many detections per group.
         per_category: `ap` of each category that occurs in ground truth or detections.
+        ap_by_occlusion: As `ap`, of objects in each of the ranges of occlusion that were asked for.
+        curves: What all of them are means of.
     """
 
     ap: float | None
@@ -44,6 +50,8 @@ class AveragePrecision:
     ar10: float | None
     ar100: float | None
     per_category: Mapping[int, float | None] = field(default_factory=dict)
+    ap_by_occlusion: tuple[float | None, ...] = ()
+    curves: Curves | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,14 @@ class Group:
     Attributes:
         category_id: The category.
         scores: (D,) descending, at most MAX_DETECTIONS[-1]; see `rank`.
-        ious: (D, G) in [0, 1].
+        ious: (D, G) in [0, 1]; only those that reach the lowest of IOU_THRESHOLDS need be exact.
         detection_areas: (D,) pixels.
         truth_areas: (G,) pixels.
         crowd: (G,) bool. A crowd may be matched by many detections.
         ignored: (G,) bool. Neither to be found nor wrong to find; crowds are ignored without saying so.
+        occlusion: (G,) how much of each object is hidden, NaN where nobody knows; None where nobody asks.
+        lost: (G,) bool. Who matches such an object keeps it from others, but counts as having matched nothing: what
+            the officials make of an annotation with id 0. None: no such object.
     """
 
     category_id: int
@@ -67,15 +78,18 @@ class Group:
     truth_areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
+    occlusion: NDArray[np.float64] | None = None
+    lost: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
-class _Matches:
-    """What became of one group's detections: area range A, IoU threshold T, detection D."""
+class Matches:
+    """What became of one group's detections: range A (of areas, then of occlusion), IoU threshold T, detection D."""
 
+    category_id: int
     scores: NDArray[np.float64]  # (D,)
-    positive: NDArray[np.bool_]  # (A, T, D) matched an object that counts
-    negative: NDArray[np.bool_]  # (A, T, D) matched nothing, and counts
+    positive: NDArray[np.bool_]  # (D, A, T) matched an object that counts
+    negative: NDArray[np.bool_]  # (D, A, T) matched nothing, and counts
     objects: NDArray[np.int64]  # (A,) ground-truth objects that count
 
 
@@ -91,89 +105,150 @@ def rank(scores: Sequence[float]) -> NDArray[np.int64]:
     return np.argsort(-values, kind="stable")[: MAX_DETECTIONS[-1]]
 
 
-def average_precision(groups: Iterable[Group], area_ranges: AreaRanges) -> AveragePrecision:
+def average_precision(
+    groups: Iterable[Group], area_ranges: AreaRanges, occlusion_ranges: Sequence[Span] = ()
+) -> AveragePrecision:
     """Match every group and average over categories.
 
     Args:
         groups: In the order of their video or image ids, which breaks ties of scores between groups.
         area_ranges: (lowest, highest) area in pixels for each of AREA_NAMES.
+        occlusion_ranges: (lowest, highest) occlusion of the groups of `ap_by_occlusion`.
     """
-    matches: dict[int, list[_Matches]] = defaultdict(list)
-    for group in groups:
-        matches[group.category_id].append(_match(group, area_ranges))
-    categories = sorted(matches)
-    by_area = [[_curve(matches[c], a, MAX_DETECTIONS[-1]) for c in categories] for a in range(len(AREA_NAMES))]
-    by_limit = [[_curve(matches[c], 0, limit) for c in categories] for limit in MAX_DETECTIONS]
-    return AveragePrecision(
-        ap=_mean_precision(by_area[0]),
-        ap50=_mean_precision(by_area[0], slice(0, 1)),
-        ap75=_mean_precision(by_area[0], slice(5, 6)),
-        ap_small=_mean_precision(by_area[1]),
-        ap_medium=_mean_precision(by_area[2]),
-        ap_large=_mean_precision(by_area[3]),
-        ar1=_mean_recall(by_limit[0]),
-        ar10=_mean_recall(by_limit[1]),
-        ar100=_mean_recall(by_limit[2]),
-        per_category={c: _mean_precision([curve]) for c, curve in zip(categories, by_area[0], strict=True)},
-    )
+    return Curves.of(match_group(group, area_ranges, occlusion_ranges) for group in groups).summary()
 
 
-def _match(group: Group, area_ranges: AreaRanges) -> _Matches:
-    """Give each detection, best first, the free object of highest IoU, for all areas and thresholds at once.
+def match_group(group: Group, area_ranges: AreaRanges, occlusion_ranges: Sequence[Span] = ()) -> Matches:
+    """Give each detection, best first, the free object of highest IoU, for all ranges and thresholds at once.
 
     An ignored object is taken only where no other qualifies, and of equal IoUs the later object wins: COCOeval walks
-    the objects in order, ignored ones last, and replaces its choice on `>=`.
+    the objects in order, ignored ones last, and replaces its choice on `>=`. Detections have an area but no occlusion,
+    so one that matches nothing is wrong in every range of occlusion.
     """
-    low, high = np.asarray(area_ranges, np.float64).T[:, :, None]
-    ignored = group.ignored | group.crowd | _outside(group.truth_areas, low, high)  # (A, G)
+    ignored = _ignored(group, area_ranges, occlusion_ranges)
     thresholds = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
-    shape = (len(area_ranges), len(thresholds))
-    num_detections, num_objects = group.ious.shape
-    taken = np.zeros((*shape, num_objects), bool)
-    matched = np.zeros((*shape, num_detections), bool)
-    void = np.zeros((*shape, num_detections), bool)
-    for d in range(num_detections if num_objects else 0):
-        iou = group.ious[d]
-        candidate = (iou >= thresholds[:, None]) & (group.crowd | ~taken)  # (A, T, G)
-        regular = candidate & ~ignored[:, None]
-        candidate = np.where(regular.any(-1, keepdims=True), regular, candidate)
-        last_best = num_objects - 1 - np.where(candidate, iou, -1.0)[..., ::-1].argmax(-1)
-        matched[..., d] = candidate.any(-1)
-        a, t = np.nonzero(matched[..., d])
-        taken[a, t, last_best[a, t]] = True
-        void[a, t, d] = ignored[a, last_best[a, t]]
-    void |= ~matched & _outside(group.detection_areas, low, high)[:, None]
-    return _Matches(group.scores, matched & ~void, ~matched & ~void, (~ignored).sum(1))
+    shape = (len(group.scores), len(ignored), len(thresholds))
+    taken = np.zeros((len(group.crowd), *shape[1:]), bool)
+    matched, void, lost = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
+    reached = group.ious >= thresholds[0]
+    for d in np.flatnonzero(reached.any(1)):
+        objects = np.flatnonzero(reached[d])
+        free = (group.ious[d, objects, None] >= thresholds)[:, None] & (
+            group.crowd[objects, None, None] | ~taken[objects]
+        )
+        chosen = free if len(objects) == 1 else _choose(free, group.ious[d, objects], ignored.T[objects])
+        taken[objects] |= chosen
+        matched[d] = chosen.any(0)
+        void[d] = (chosen & ignored.T[objects, :, None]).any(0)
+        if group.lost is not None:
+            lost[d] = (chosen & group.lost[objects, None, None]).any(0)
+    matched &= ~lost
+    low, high = _edges(area_ranges, len(ignored))
+    void |= ~matched & _outside(group.detection_areas, low, high).T[:, :, None]
+    return Matches(group.category_id, group.scores, matched & ~void, ~matched & ~void, (~ignored).sum(1))
 
 
-def _outside(values: NDArray, low: NDArray, high: NDArray) -> NDArray[np.bool_]:
+def _choose(free: NDArray[np.bool_], ious: NDArray[np.float64], ignored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the objects (G, A, T) that are free for a detection the one that it takes, at most one for each A and T."""
+    regular = free & ~ignored[:, :, None]
+    free = np.where(regular.any(0), regular, free)
+    last_best = len(ious) - 1 - np.where(free, ious[:, None, None], -1.0)[::-1].argmax(0)
+    return free & (np.arange(len(ious))[:, None, None] == last_best)
+
+
+def _ignored(group: Group, area_ranges: AreaRanges, occlusion_ranges: Sequence[Span]) -> NDArray[np.bool_]:
+    """(A, G) which objects do not count in which range."""
+    ignored = [group.ignored | group.crowd | _outside(group.truth_areas, *span) for span in area_ranges]
+    for span in occlusion_ranges:
+        assert group.occlusion is not None
+        unknown = np.isnan(group.occlusion)
+        ignored.append(ignored[0] | unknown | _outside(group.occlusion, *span))
+    return np.stack(ignored)
+
+
+def _edges(area_ranges: AreaRanges, ranges: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest area (A, 1) of all ranges; those of occlusion hold all areas that the first range holds."""
+    edges = np.array([*area_ranges, *[area_ranges[0]] * (ranges - len(area_ranges))], np.float64)
+    return edges[:, :1], edges[:, 1:]
+
+
+def _outside(values: NDArray, low: ArrayLike, high: ArrayLike) -> NDArray[np.bool_]:
     return (values < low) | (values > high)
 
 
-def _curve(matches: Sequence[_Matches], area: int, limit: int) -> Curve | None:
-    """Precision at RECALLS (T, 101) and the highest recall (T,) of one category; None without ground truth."""
-    objects = sum(int(m.objects[area]) for m in matches)
-    if objects == 0:
-        return None
-    order = np.argsort(-np.concatenate([m.scores[:limit] for m in matches]), kind="stable")
-    positive = np.concatenate([m.positive[area, :, :limit] for m in matches], axis=1)[:, order].cumsum(1)
-    negative = np.concatenate([m.negative[area, :, :limit] for m in matches], axis=1)[:, order].cumsum(1)
-    recall = positive / objects
-    precision = positive / (negative + positive + np.spacing(1))
+@dataclass(frozen=True)
+class Curves:
+    """Precision and recall by threshold T, recall R, category K, range A and limit M; NaN without ground truth.
+
+    Attributes:
+        categories: (K,) ids, ascending.
+        precision: (T, R, K, A) at RECALLS, with MAX_DETECTIONS[-1] detections per group.
+        recall: (T, K, A, M) the highest, with each of MAX_DETECTIONS.
+    """
+
+    categories: tuple[int, ...]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, matches: Iterable[Matches]) -> Curves:
+        """Join the matches of all groups, given in the order of their video or image ids."""
+        by_category: dict[int, list[Matches]] = defaultdict(list)
+        for group in matches:
+            by_category[group.category_id].append(group)
+        categories = tuple(sorted(by_category))
+        ranges = len(by_category[categories[0]][0].objects) if categories else len(AREA_NAMES)
+        precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(categories), ranges), np.nan)
+        recall = np.full((len(IOU_THRESHOLDS), len(categories), ranges, len(MAX_DETECTIONS)), np.nan)
+        for k, category_id in enumerate(categories):
+            groups = by_category[category_id]
+            objects = np.sum([group.objects for group in groups], axis=0)
+            order = np.argsort(-np.concatenate([group.scores for group in groups]), kind="stable")
+            positive = np.concatenate([group.positive for group in groups])[order]
+            negative = np.concatenate([group.negative for group in groups])[order]
+            for a in np.flatnonzero(objects):
+                precision[:, :, k, a] = _precision(positive[:, a].T, negative[:, a].T, objects[a])
+                for m, limit in enumerate(MAX_DETECTIONS):
+                    found = np.sum([group.positive[:limit, a].sum(0) for group in groups], axis=0)
+                    recall[:, k, a, m] = found / objects[a]
+        return cls(categories, precision, recall)
+
+    def summary(self, category_id: int | None = None) -> AveragePrecision:
+        """The means over all categories, or over one of them."""
+        every = range(len(self.categories))
+        k = slice(None) if category_id is None else [self.categories.index(category_id)]
+        precision, recall = self.precision[:, :, k], self.recall[:, k]
+        ap, small, medium, large, *by_occlusion = (_mean(precision[..., a]) for a in range(precision.shape[-1]))
+        return AveragePrecision(
+            ap=ap,
+            ap50=_mean(precision[0, ..., 0]),
+            ap75=_mean(precision[5, ..., 0]),
+            ap_small=small,
+            ap_medium=medium,
+            ap_large=large,
+            ar1=_mean(recall[:, :, 0, 0]),
+            ar10=_mean(recall[:, :, 0, 1]),
+            ar100=_mean(recall[:, :, 0, 2]),
+            per_category={self.categories[k]: _mean(self.precision[:, :, k, 0]) for k in every},
+            ap_by_occlusion=tuple(by_occlusion),
+            curves=self,
+        )
+
+
+def _precision(positive: NDArray[np.bool_], negative: NDArray[np.bool_], objects: int) -> NDArray[np.float64]:
+    """(T, R) precision at RECALLS of (T, D) detections, best first."""
+    true, false = positive.cumsum(1), negative.cumsum(1)
+    precision = true / (false + true + np.spacing(1))
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    sampled = np.zeros((len(IOU_THRESHOLDS), len(RECALLS)))
-    for t in range(len(IOU_THRESHOLDS)):
-        reached = np.searchsorted(recall[t], RECALLS, side="left")
-        inside = reached < len(order)
-        sampled[t, inside] = precision[t, reached[inside]]
-    return sampled, recall[:, -1] if len(order) else np.zeros(len(IOU_THRESHOLDS))
+    sampled = np.zeros((len(positive), len(RECALLS)))
+    for t, recall in enumerate(true / objects):
+        reached = np.searchsorted(recall, RECALLS, side="left")
+        inside = np.count_nonzero(reached < len(recall))  # ascending, so those that are never reached come last
+        sampled[t, :inside] = precision[t, reached[:inside]]
+    return sampled
 
 
-def _mean_precision(curves: Iterable[Curve | None], thresholds: slice = slice(None)) -> float | None:
-    defined = [curve[0][thresholds] for curve in curves if curve is not None]
-    return float(np.mean(np.stack(defined, axis=-1))) if defined else None
-
-
-def _mean_recall(curves: Iterable[Curve | None]) -> float | None:
-    defined = [curve[1] for curve in curves if curve is not None]
-    return float(np.mean(np.stack(defined, axis=-1))) if defined else None
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Over what is defined; in C order, as the officials sum it."""
+    defined = values[~np.isnan(values)]
+    return float(np.mean(defined)) if len(defined) else None
