@@ -103,7 +103,7 @@ def read_coco(path: str | Path) -> CocoDataset:
         SchemaError: There is no such file, or a record does not fit.
     """
     document = load_object(path)
-    images = table(document, "images", _image)
+    images = read_images(document)
     names = categories(document)
     annotations: tuple[Annotation, ...] = ()
     has_annotations = document.values.get("annotations") is not None
@@ -111,6 +111,11 @@ def read_coco(path: str | Path) -> CocoDataset:
         by_image, by_category = by_id(images), by_id(names)
         annotations = table(document, "annotations", lambda record: _annotation(record, by_image, by_category))
     return CocoDataset(Path(path), images, annotations, names, has_annotations)
+
+
+def read_images(document: Record) -> tuple[Image, ...]:
+    """The field `images` of a COCO-like file."""
+    return table(document, "images", _image)
 
 
 def read_coco_results(path: str | Path, dataset: CocoDataset) -> list[ImageObject]:

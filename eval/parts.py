@@ -1,0 +1,58 @@
+"""The visible and the hidden part of objects whose full extent is known, as exact integers. Knows nothing of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_api
+
+from eval.readers.segmentation import runs_of
+from eval.rle import Rle, areas
+
+
+def shared_pixels(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.int64]:
+    """Pixels that the i-th masks of two lists share, (N,).
+
+    Raises:
+        ValueError: Two masks differ in size, for which pycocotools answers 0.
+    """
+    return areas([_merged(a, b) for a, b in zip(first, second, strict=True)])
+
+
+def hidden_parts(amodal: Sequence[Rle], visible: Sequence[Rle]) -> list[Rle]:
+    """What of each object is not seen: the pixels of its amodal mask that its visible mask does not have.
+
+    Visible pixels outside the amodal mask, which is noise of annotation, are no part of it.
+
+    Raises:
+        ValueError: Two masks differ in size.
+    """
+    return [_merged(a, _complement(v)) for a, v in zip(amodal, visible, strict=True)]
+
+
+def hidden_fractions(amodal: Sequence[Rle], visible: Sequence[Rle]) -> NDArray[np.float64]:
+    """Share of each amodal mask that is not visible, (N,) in [0, 1]; NaN where the amodal mask is empty.
+
+    Raises:
+        ValueError: Two masks differ in size.
+    """
+    whole = areas(amodal)
+    hidden = whole - shared_pixels(amodal, visible)
+    return np.divide(hidden, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def _merged(first: Rle, second: Rle) -> Rle:
+    if first["size"] != second["size"]:
+        raise ValueError(f"Masks to compare must have one size, found {first['size']} and {second['size']}.")
+    merged = mask_api.merge([first, second], intersect=True)
+    return {"size": first["size"], "counts": merged["counts"].decode()}
+
+
+def _complement(mask: Rle) -> Rle:
+    height, width = mask["size"]
+    runs = runs_of(mask["counts"]).tolist()
+    runs = runs[1:] if runs[0] == 0 else [0, *runs]
+    encoded = mask_api.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return {"size": [height, width], "counts": encoded["counts"].decode()}

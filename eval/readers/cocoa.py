@@ -1,0 +1,115 @@
+"""COCOA, the original: per image a list of regions from front to back, of things and stuff, without classes.
+
+A region has `segmentation` (one flat polygon, amodal), `visible_mask` and `invisible_mask` (RLE, both missing where
+nothing is hidden), `occlude_rate`, `isStuff`, `order` (1 is the front). The annotation has `depth_constraint`, such as
+"1-2,1-4": in each pair the first region hides part of the second.
+
+An image may have been annotated by several people; as in amodalAPI, its first annotation counts.
+Source: the code of amodalAPI (543c72c) and files of the dataset.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from pycocotools import mask as mask_api
+
+from eval.readers.amodal import (
+    AmodalDataset,
+    AmodalObject,
+    area_of,
+    box_of,
+    empty_mask,
+    mask_of,
+    require_annotations,
+    required_mask,
+)
+from eval.readers.coco import Image, read_images
+from eval.readers.record import Category, Record, by_id, records, shown, table
+from eval.rle import Rle, ious
+
+REGION_STEP = 1000  # regions have no ids; ours are 1000 * id of the annotation + place in it, from 1
+REGION = Category(1, "region")
+
+
+def cocoa_dataset(document: Record) -> AmodalDataset:
+    """Decode a COCOA file. Every region is of the one category REGION.
+
+    Raises:
+        SchemaError: A record does not fit.
+    """
+    require_annotations(document)
+    images = read_images(document)
+    image_of = by_id(images)
+    annotations = table(document, "annotations", lambda record: (record.known("image_id", image_of, "image"), record))
+    first: dict[int, Record] = {}
+    for image_id, record in annotations:
+        first.setdefault(image_id, record)
+    objects = [thing for image_id, record in first.items() for thing in _regions(record, image_of[image_id])]
+    more = len(annotations) - len(first)
+    notes = (f"{document.file}: {more} annotations of images that have one already are left out.",) if more else ()
+    return AmodalDataset(document.file, images, tuple(objects), (REGION,), notes)
+
+
+def _regions(annotation: Record, image: Image) -> list[AmodalObject]:
+    fields = annotation.values.get("regions")
+    regions = list(records(fields, f"{annotation.where}.regions", annotation.file))
+    if len(regions) >= REGION_STEP:
+        raise annotation.error(
+            "regions", f"has {len(regions)} entries, at most {REGION_STEP - 1} can be numbered", "Split the image."
+        )
+    first_id = annotation.integer("id") * REGION_STEP + 1
+    masks = [required_mask(region, image, "segmentation", "amodal") for region in regions]
+    behind = _constraints(annotation, len(regions))
+    if behind is None:
+        behind = _behind(regions, masks)
+    return [
+        _region(region, image, mask, first_id + i, [first_id + j for j in behind[i]])
+        for i, (region, mask) in enumerate(zip(regions, masks, strict=True))
+    ]
+
+
+def _region(record: Record, image: Image, amodal: Rle, number: int, behind: Sequence[int]) -> AmodalObject:
+    rate = record.fraction(record.number("occlude_rate"), "occlude_rate")
+    visible = mask_of(record, image, "visible_mask") or (empty_mask(image) if rate == 1 else amodal)
+    x, y, width, height = mask_api.toBbox(visible).tolist()
+    return AmodalObject(
+        id=number,
+        image_id=image.id,
+        category_id=REGION.id,
+        amodal=amodal,
+        visible=visible,
+        amodal_box=box_of(record, "bbox", amodal),
+        visible_box=(x, y, width, height),
+        area=area_of(record, amodal, "area"),
+        occlude_rate=rate,
+        is_stuff=record.flag("isStuff"),
+        in_front_of=tuple(behind),
+    )
+
+
+def _constraints(annotation: Record, count: int) -> Mapping[int, Sequence[int]] | None:
+    """Places of the regions behind each region, as `depth_constraint` says; None where it is missing."""
+    if annotation.values.get("depth_constraint") is None:
+        return None
+    behind: dict[int, list[int]] = defaultdict(list)
+    text = annotation.text("depth_constraint")
+    for pair in text.split(",") if text else ():
+        ends = pair.split("-")
+        if len(ends) != 2 or not all(end.strip().isdigit() and 1 <= int(end) <= count for end in ends):
+            raise annotation.error(
+                "depth_constraint",
+                f"holds {shown(pair)}, expected front-back, two of the {count} regions, from 1",
+                "Correct the record.",
+            )
+        behind[int(ends[0]) - 1].append(int(ends[1]) - 1)
+    return behind
+
+
+def _behind(regions: Sequence[Record], masks: Sequence[Rle]) -> Mapping[int, Sequence[int]]:
+    """The same from `order`: of two regions that share pixels, the one of lower order is in front."""
+    ranks = [region.integer("order") for region in regions]
+    touch = ious(masks, masks) > 0
+    places = range(len(regions))
+    return {i: [j for j in places if touch[i, j] and ranks[i] < ranks[j]] for i in places}
