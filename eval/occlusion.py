@@ -7,6 +7,9 @@ Knows nothing of files. Objects are paired with `match_masks`, frame by frame, a
     order += score_order(
         true_order[np.ix_(rows, rows)], predicted_order[np.ix_(columns, columns)], true_boxes[rows]
     )
+
+Orders come as lists of ids (`order_from_lists`: COCOA's depth constraints, our own files and results), as KINS-2020's
+clusters (`order_from_clusters`) or not at all, and are then read off the masks (`order_from_masks`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import spearmanr
 
-from eval.rle import Rle, ious
+from eval.rle import Rle, intersections, ious
 
 UNOCCLUDED_BELOW = 0.01  # level L0 of ORM's KINS evaluation
 CALLED_HIDDEN_ABOVE = 0.10
@@ -177,6 +180,73 @@ def score_order(true: ArrayLike, predicted: ArrayLike, boxes: ArrayLike) -> Orde
         correct=int((says & ~denies).sum()),
         baseline_correct=int((bottoms[front] > bottoms[behind]).sum()),
     )
+
+
+def pairs_told_apart(true: ArrayLike, predicted: ArrayLike) -> tuple[int, int]:
+    """Pairs of one frame for which the two orders agree: the same direction, or none in both; and all its pairs.
+
+    Args:
+        true: (P, P) bool; [i, j] says that i hides part of j.
+        predicted: (P, P) bool, likewise.
+
+    Source: "all order acc" of ORM's evaluation.
+    """
+    signs = [np.asarray(order, bool).astype(np.int8) for order in (true, predicted)]
+    agree = signs[0] - signs[0].T == signs[1] - signs[1].T
+    upper = np.triu_indices(len(agree), 1)
+    return int(agree[upper].sum()), len(upper[0])
+
+
+def order_from_lists(ids: Sequence[int], in_front_of: Sequence[Sequence[int] | None]) -> NDArray[np.bool_]:
+    """The order of N objects of which each names those that it hides part of.
+
+    Args:
+        ids: N ids.
+        in_front_of: N lists of ids; ids of other objects are left out, None says nothing.
+
+    Returns:
+        (N, N) bool; [i, j] says that i hides part of j.
+    """
+    places = {number: place for place, number in enumerate(ids)}
+    order = np.zeros((len(ids), len(ids)), bool)
+    for i, behind in enumerate(in_front_of):
+        order[i, [places[number] for number in behind or () if number in places and places[number] != i]] = True
+    return order
+
+
+def order_from_clusters(clusters: Sequence[tuple[int, int]], amodal: Sequence[Rle]) -> NDArray[np.bool_]:
+    """The order of N objects of KINS-2020: in one cluster the lower place is in front, if amodal masks share pixels.
+
+    Args:
+        clusters: N times the cluster (`oco_id`) and the place in it from the front, 1 (`ico_id`); place 0 has no order.
+        amodal: N masks.
+
+    Returns:
+        (N, N) bool; [i, j] says that i hides part of j.
+
+    Source: the dataset's README; ORM's loader, in which the larger `ico_id` loses.
+    """
+    group, place = np.array(clusters, np.int64).reshape(-1, 2).T
+    placed = place > 0
+    comparable = (group[:, None] == group) & placed[:, None] & placed
+    return comparable & (place[:, None] < place) & (intersections(amodal, amodal) > 0)
+
+
+def order_from_masks(amodal: Sequence[Rle], visible: Sequence[Rle]) -> NDArray[np.bool_]:
+    """The order that masks imply: i is in front of j where more of i is seen on j than of j on i.
+
+    Args:
+        amodal: N masks.
+        visible: N masks of the same size.
+
+    Returns:
+        (N, N) bool; [i, j] says that i hides part of j. Equal parts have no order (ORM's code makes the second of the
+        two the front, deocclusion's the first).
+
+    Source: `pair_wise_order_matrix` of ORM's evaluation.
+    """
+    seen = intersections(visible, amodal)
+    return (seen > seen.T) & (intersections(amodal, amodal) > 0)
 
 
 def _mean(values: NDArray) -> float | None:
