@@ -93,8 +93,8 @@ class Matches:
     objects: NDArray[np.int64]  # (A,) ground-truth objects that count
 
 
-def rank(scores: Sequence[float]) -> NDArray[np.int64]:
-    """Indices of the detections that count, best first; equal scores keep their order.
+def rank(scores: Sequence[float], limit: int = MAX_DETECTIONS[-1]) -> NDArray[np.int64]:
+    """Indices of the detections that count, best first, no more than the limit; equal scores keep their order.
 
     Raises:
         ValueError: A score is not finite; the officials sort NaN last and keep it.
@@ -102,7 +102,7 @@ def rank(scores: Sequence[float]) -> NDArray[np.int64]:
     values = np.asarray(scores, np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"Scores must be finite numbers, found {values[~np.isfinite(values)][0]}.")
-    return np.argsort(-values, kind="stable")[: MAX_DETECTIONS[-1]]
+    return np.argsort(-values, kind="stable")[:limit]
 
 
 def average_precision(
@@ -182,8 +182,8 @@ class Curves:
 
     Attributes:
         categories: (K,) ids, ascending.
-        precision: (T, R, K, A) at RECALLS, with MAX_DETECTIONS[-1] detections per group.
-        recall: (T, K, A, M) the highest, with each of MAX_DETECTIONS.
+        precision: (T, R, K, A) at RECALLS, with all ranked detections of each group.
+        recall: (T, K, A, M) the highest, with each of the limits.
     """
 
     categories: tuple[int, ...]
@@ -191,15 +191,20 @@ class Curves:
     recall: NDArray[np.float64]
 
     @classmethod
-    def of(cls, matches: Iterable[Matches]) -> Curves:
-        """Join the matches of all groups, given in the order of their video or image ids."""
+    def of(cls, matches: Iterable[Matches], limits: Sequence[int] = MAX_DETECTIONS) -> Curves:
+        """Join the matches of all groups, given in the order of their video or image ids.
+
+        Args:
+            matches: Of groups that were ranked with the highest limit.
+            limits: Detections per group for each recall, ascending.
+        """
         by_category: dict[int, list[Matches]] = defaultdict(list)
         for group in matches:
             by_category[group.category_id].append(group)
         categories = tuple(sorted(by_category))
         ranges = len(by_category[categories[0]][0].objects) if categories else len(AREA_NAMES)
         precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(categories), ranges), np.nan)
-        recall = np.full((len(IOU_THRESHOLDS), len(categories), ranges, len(MAX_DETECTIONS)), np.nan)
+        recall = np.full((len(IOU_THRESHOLDS), len(categories), ranges, len(limits)), np.nan)
         for k, category_id in enumerate(categories):
             groups = by_category[category_id]
             objects = np.sum([group.objects for group in groups], axis=0)
@@ -208,7 +213,7 @@ class Curves:
             negative = np.concatenate([group.negative for group in groups])[order]
             for a in np.flatnonzero(objects):
                 precision[:, :, k, a] = _precision(positive[:, a].T, negative[:, a].T, objects[a])
-                for m, limit in enumerate(MAX_DETECTIONS):
+                for m, limit in enumerate(limits):
                     found = np.sum([group.positive[:limit, a].sum(0) for group in groups], axis=0)
                     recall[:, k, a, m] = found / objects[a]
         return cls(categories, precision, recall)

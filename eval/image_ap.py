@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
-from eval.average_precision import AveragePrecision, Group, average_precision, rank
+from eval.average_precision import MAX_DETECTIONS, AveragePrecision, Group, average_precision, rank
 from eval.rle import Rle, areas, ious
 
 AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
@@ -36,6 +36,7 @@ class ImageObject:
         iscrowd: Ground truth that stands for many objects: not to be found, and any number of detections may lie in it.
         ignored: Ground truth that is not to be found; the one detection that matches it is not wrong.
         area: Pixels as the annotation states them; None takes them from mask or box.
+        hidden: Fraction of a true object that is hidden, where AP is asked for by ranges of it.
     """
 
     image_id: int
@@ -46,6 +47,7 @@ class ImageObject:
     iscrowd: bool = False
     ignored: bool = False
     area: float | None = None
+    hidden: float | None = None
 
 
 def image_ap(
@@ -67,19 +69,22 @@ def image_ap(
 
     Source: COCOeval.evaluateImg, accumulate and summarize.
     """
-    return average_precision(_groups(ground_truth, detections, iou_type), AREA_RANGES)
+    return average_precision(image_groups(ground_truth, detections, iou_type), AREA_RANGES)
 
 
-def _groups(
-    ground_truth: Sequence[ImageObject], detections: Sequence[ImageObject], iou_type: IouType
+def image_groups(
+    ground_truth: Sequence[ImageObject],
+    detections: Sequence[ImageObject],
+    iou_type: IouType = "segm",
+    limit: int = MAX_DETECTIONS[-1],
 ) -> Iterator[Group]:
-    """One group per (image, category), images in the order of their ids."""
+    """One group per (image, category), images in the order of their ids, with no more detections than the limit."""
     members: dict[tuple[int, int], tuple[list[ImageObject], list[ImageObject]]] = defaultdict(lambda: ([], []))
     for side, objects in enumerate((ground_truth, detections)):
         for thing in objects:
             members[thing.image_id, thing.category_id][side].append(thing)
     for (_, category_id), (truth, found) in sorted(members.items(), key=lambda item: item[0]):
-        found = [found[i] for i in rank([thing.score for thing in found])]
+        found = [found[i] for i in rank([thing.score for thing in found], limit)]
         yield Group(
             category_id=category_id,
             scores=np.array([thing.score for thing in found], np.float64),
@@ -88,6 +93,7 @@ def _groups(
             truth_areas=_areas(truth, iou_type),
             crowd=np.array([thing.iscrowd for thing in truth], bool),
             ignored=np.array([thing.ignored for thing in truth], bool),
+            occlusion=np.array([np.nan if thing.hidden is None else thing.hidden for thing in truth], np.float64),
         )
 
 
