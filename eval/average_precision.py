@@ -35,6 +35,7 @@ class AveragePrecision:
         ap, ap50, ap75: Precision averaged over 101 recalls and the categories; over IoU .50:.05:.95, at .50, at .75.
         ap_small, ap_medium, ap_large: As `ap`, of objects in that range of areas.
         ar1, ar10, ar100: Recall averaged over IoU .50:.05:.95 with at most so many detections per group.
+        ar_small, ar_medium, ar_large: As `ar100`, of objects in that range of areas.
         per_category: `ap` of each category that occurs in ground truth or detections.
         ap_by_occlusion: As `ap`, of objects in each of the ranges of occlusion that were asked for.
         curves: What all of them are means of.
@@ -49,6 +50,9 @@ class AveragePrecision:
     ar1: float | None
     ar10: float | None
     ar100: float | None
+    ar_small: float | None = None
+    ar_medium: float | None = None
+    ar_large: float | None = None
     per_category: Mapping[int, float | None] = field(default_factory=dict)
     ap_by_occlusion: tuple[float | None, ...] = ()
     curves: Curves | None = field(default=None, repr=False, compare=False)
@@ -234,6 +238,9 @@ class Curves:
             ar1=_mean(recall[:, :, 0, 0]),
             ar10=_mean(recall[:, :, 0, 1]),
             ar100=_mean(recall[:, :, 0, 2]),
+            ar_small=_mean(recall[:, :, 1, 2]),
+            ar_medium=_mean(recall[:, :, 2, 2]),
+            ar_large=_mean(recall[:, :, 3, 2]),
             per_category={self.categories[k]: _mean(self.precision[:, :, k, 0]) for k in every},
             ap_by_occlusion=tuple(by_occlusion),
             curves=self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pycocotools import mask as mask_api
 from eval.errors import SchemaError
 from eval.image_ap import ImageObject
 from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, table
-from eval.readers.segmentation import read_mask
+from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle, areas
 
 Box = tuple[float, float, float, float]
@@ -108,8 +108,8 @@ def read_coco(path: str | Path) -> CocoDataset:
     annotations: tuple[Annotation, ...] = ()
     has_annotations = document.values.get("annotations") is not None
     if has_annotations:
-        by_image, by_category = by_id(images), by_id(names)
-        annotations = table(document, "annotations", lambda record: _annotation(record, by_image, by_category))
+        written = table(document, "annotations", lambda record: record)
+        annotations = decode_annotations(written, by_id(images), by_id(names))
     return CocoDataset(Path(path), images, annotations, names, has_annotations)
 
 
@@ -124,9 +124,64 @@ def read_coco_results(path: str | Path, dataset: CocoDataset) -> list[ImageObjec
     Raises:
         SchemaError: There is no such file, or a record does not fit the dataset.
     """
-    file = Path(path).name
-    images, names = by_id(dataset.images), by_id(dataset.categories)
-    return [_result(record, images, names) for record in records(load_json(path), "", file)]
+    written = list(records(load_json(path), "", Path(path).name))
+    return decode_results(written, by_id(dataset.images), by_id(dataset.categories))
+
+
+def decode_annotations(
+    written: Sequence[Record], images: Mapping[int, Image], names: Mapping[int, Category], *, masks: bool = True
+) -> tuple[Annotation, ...]:
+    """The annotations that some records hold, all their masks at once.
+
+    Args:
+        written: The records.
+        images: Those of the file by id.
+        names: Its categories by id.
+        masks: False leaves out the masks of records that have a box.
+
+    Raises:
+        SchemaError: A record does not fit.
+    """
+    extents = _extents(written, images, masks)
+    amodal = {i: record.values["amodal_segmentation"] for i, record in enumerate(written) if _has_amodal(record)}
+    read = read_masks([_written(written[i], images, value, "amodal_segmentation") for i, value in amodal.items()])
+    amodal = dict(zip(amodal, read, strict=True))
+    return tuple(
+        _annotation(record, extent, names, amodal.get(i))
+        for i, (record, extent) in enumerate(zip(written, extents, strict=True))
+    )
+
+
+def decode_results(
+    written: Sequence[Record],
+    images: Mapping[int, Image],
+    names: Mapping[int, Category],
+    *,
+    masks: bool = True,
+    official: bool = False,
+) -> list[ImageObject]:
+    """The detections that some records hold, all their masks at once.
+
+    Args:
+        written: The records.
+        images: Those of the annotations by id.
+        names: Their categories by id.
+        masks: False leaves out the masks of records that have a box.
+        official: Let pass scores that are no number and masks of another size than the image.
+
+    Raises:
+        SchemaError: A record does not fit.
+    """
+    return [
+        ImageObject(
+            image_id=record.integer("image_id"),
+            category_id=record.known("category_id", names, "category"),
+            mask=mask,
+            bbox=box,
+            score=float(record.values.get("score", "nan")) if official else record.number("score"),
+        )
+        for record, (mask, box) in zip(written, _extents(written, images, masks, official), strict=True)
+    ]
 
 
 def _image(record: Record) -> Image:
@@ -138,49 +193,66 @@ def _image(record: Record) -> Image:
     )
 
 
-def _annotation(record: Record, images: Mapping[int, Image], names: Mapping[int, Category]) -> Annotation:
-    image = images[record.known("image_id", images, "image")]
-    mask, box = _extent(record, image)
+def _annotation(
+    record: Record, extent: tuple[Rle | None, Box], names: Mapping[int, Category], amodal: Rle | None
+) -> Annotation:
+    mask, box = extent
     extra = record.extra("id", "image_id", "category_id", "iscrowd", "segmentation", "bbox", "area")
     if "hidden" in extra:
         extra["hidden"] = record.fraction(extra["hidden"], "hidden")
     if "in_front_of" in extra:
         extra["in_front_of"] = record.ids(extra["in_front_of"], "in_front_of")
-    if "amodal_segmentation" in extra:
-        extra["amodal_segmentation"] = read_mask(
-            extra["amodal_segmentation"], image.height, image.width, record, "amodal_segmentation"
-        )
-    area = float(areas([mask])[0]) if mask else box[2] * box[3]
+    if _has_amodal(record):
+        extra["amodal_segmentation"] = amodal
+    if record.values.get("area") is not None:
+        area = record.number("area")
+    else:
+        area = float(areas([mask])[0]) if mask else box[2] * box[3]
     return Annotation(
         id=record.integer("id"),
-        image_id=image.id,
+        image_id=record.integer("image_id"),
         category_id=record.known("category_id", names, "category"),
         iscrowd=record.flag("iscrowd"),
         segmentation=mask,
         bbox=box,
-        area=record.number("area") if record.values.get("area") is not None else area,
+        area=area,
         extra=extra,
     )
 
 
-def _result(record: Record, images: Mapping[int, Image], names: Mapping[int, Category]) -> ImageObject:
+def _has_amodal(record: Record) -> bool:
+    return "amodal_segmentation" in record.values
+
+
+def _written(record: Record, images: Mapping[int, Image], value: Any, field: str) -> WrittenMask:
     image = images[record.known("image_id", images, "image")]
-    mask, box = _extent(record, image)
-    return ImageObject(
-        image_id=image.id,
-        category_id=record.known("category_id", names, "category"),
-        mask=mask,
-        bbox=box,
-        score=record.number("score"),
-    )
+    return WrittenMask(value, image.height, image.width, record, field)
 
 
-def _extent(record: Record, image: Image) -> tuple[Rle | None, Box]:
-    """Mask and box; the box from the mask where only that is there."""
-    mask = read_mask(record.values.get("segmentation"), image.height, image.width, record, "segmentation")
+def _extents(
+    written: Sequence[Record], images: Mapping[int, Image], masks: bool, own_size: bool = False
+) -> list[tuple[Rle | None, Box]]:
+    """Mask and box of each record; the box from the mask where only that is there."""
+    values = [
+        record.values.get("segmentation") if masks or not record.values.get("bbox") else None for record in written
+    ]
+    wanted = [_written(record, images, value, "segmentation") for record, value in zip(written, values, strict=True)]
+    read = read_masks([_of_own_size(mask) for mask in wanted] if own_size else wanted)
+    return [(mask, _box(record, mask)) for record, mask in zip(written, read, strict=True)]
+
+
+def _box(record: Record, mask: Rle | None) -> Box:
     if record.values.get("bbox"):
-        return mask, record.box(record.values["bbox"], "bbox")
+        return record.box(record.values["bbox"], "bbox")
     if mask is None:
         raise record.error("", "has neither segmentation nor bbox", "Add one or remove the record.")
     x, y, width, height = mask_api.toBbox(mask).tolist()
-    return mask, (x, y, width, height)
+    return x, y, width, height
+
+
+def _of_own_size(mask: WrittenMask) -> WrittenMask:
+    """As if the image had the size that an RLE states."""
+    size = mask.value.get("size") if isinstance(mask.value, dict) else None
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        return mask
+    return mask._replace(height=size[0], width=size[1])
