@@ -40,13 +40,12 @@ class Request:
 
 
 class Job(typing.Protocol):
-    """Work on one pair of inputs. Pickled to every worker, so it holds paths and offsets, never masks.
+    """Work on one pair of inputs. Pickled to every worker, so it holds paths and offsets, never masks."""
 
-    Attributes:
-        units: Names of the units, in the order in which their results are combined.
-    """
-
-    units: Sequence[str]
+    @property
+    def units(self) -> Sequence[str]:
+        """Names of the units, in the order in which their results are combined."""
+        ...
 
     def score(self, index: int) -> Any:
         """The partial result of one unit; reads no more than that unit."""
