@@ -65,7 +65,7 @@ class OcclusionLevelsJob:
         true = [dataset.objects[i] for i in chosen]
         if not true:
             raise SchemaError(f"{dataset.file} has no object that counts. Check the options classes and min_height.")
-        results = read_amodal_results(self.request.pred, dataset, lone=self.lone, classes=False, scores=False)
+        results = read_amodal_results(self.request.pred, dataset, lone=self.lone, classes="optional", scores="unread")
         answers = self._answers(results, dataset)
         predicted = [answers.get(thing.id) for thing in true]
         self._require_masks(predicted)

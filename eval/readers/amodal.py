@@ -17,7 +17,7 @@ Results are COCO's list of records. The mask that a record gives is found so:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from eval.readers.segmentation import read_mask
 from eval.rle import Rle
 
 Extent = Literal["amodal", "visible"]
+Presence = Literal["required", "optional", "unread"]
 
 _EXTENTS: tuple[Extent, Extent] = ("amodal", "visible")
 _NAMES: Mapping[Extent, tuple[str, ...]] = {
@@ -104,6 +105,7 @@ class AmodalResult:
         category_id: The category; None where the record leaves it out.
         score: Confidence; None where the record leaves it out.
         amodal, visible: Its masks.
+        segmentation: The mask under that name, whichever of them it is.
         area: As the record states it.
         annotation_id: The object of the ground truth whose box was given to the model.
         in_front_of: Annotation ids of the objects that it is said to hide part of.
@@ -115,13 +117,19 @@ class AmodalResult:
     score: float | None
     amodal: Rle | None
     visible: Rle | None
+    segmentation: Rle | None
     area: float | None
     annotation_id: int | None
     in_front_of: tuple[int, ...] | None
 
 
 def read_amodal_results(
-    path: str | Path, dataset: AmodalDataset, *, lone: Extent = "amodal", classes: bool = True, scores: bool = True
+    path: str | Path,
+    dataset: AmodalDataset,
+    *,
+    lone: Extent = "amodal",
+    classes: Presence = "required",
+    scores: Presence = "required",
 ) -> list[AmodalResult]:
     """Read a results file, in file order.
 
@@ -129,15 +137,17 @@ def read_amodal_results(
         path: The file.
         dataset: What it answers.
         lone: Which mask `segmentation` is where a record has no other.
-        classes: Whether every record must name a category.
+        classes: Whether every record must name a category of the dataset.
         scores: Whether every record must have a score.
 
     Raises:
         SchemaError: There is no such file, or a record does not fit the dataset.
     """
     images, names = by_id(dataset.images), by_id(dataset.categories)
-    required = [name for name, needed in (("category_id", classes), ("score", scores)) if needed]
-    return [_result(record, images, names, lone, required) for record in records(load_json(path), "", Path(path).name)]
+    return [
+        _result(record, images, names, lone, classes, scores)
+        for record in records(load_json(path), "", Path(path).name)
+    ]
 
 
 def _result(
@@ -145,34 +155,39 @@ def _result(
     images: Mapping[int, Image],
     names: Mapping[int, Category],
     lone: Extent,
-    required: Sequence[str],
+    classes: Presence,
+    scores: Presence,
 ) -> AmodalResult:
     image = images[record.known("image_id", images, "image")]
-    amodal, visible = _masks(record, image, lone)
-    has = {name: name in required or record.values.get(name) is not None for name in ("category_id", "score")}
+    segmentation = mask_of(record, image, "segmentation")
+    amodal, visible = _masks(record, image, segmentation, lone)
     return AmodalResult(
         where=record.where,
         image_id=image.id,
-        category_id=record.known("category_id", names, "category") if has["category_id"] else None,
-        score=record.number("score") if has["score"] else None,
+        category_id=record.known("category_id", names, "category") if _asked(record, "category_id", classes) else None,
+        score=record.number("score") if _asked(record, "score", scores) else None,
         amodal=amodal,
         visible=visible,
+        segmentation=segmentation,
         area=record.number("area") if record.values.get("area") is not None else None,
         annotation_id=_annotation_id(record),
         in_front_of=ids(record, "in_front_of"),
     )
 
 
-def _masks(record: Record, image: Image, lone: Extent) -> tuple[Rle | None, Rle | None]:
-    found: dict[Extent | None, Rle | None] = {None: mask_of(record, image, "segmentation")}
+def _asked(record: Record, field: str, presence: Presence) -> bool:
+    return presence == "required" or (presence == "optional" and record.values.get(field) is not None)
+
+
+def _masks(record: Record, image: Image, segmentation: Rle | None, lone: Extent) -> tuple[Rle | None, Rle | None]:
+    """The amodal and the visible mask; `segmentation` is the one that has no name of its own."""
+    found: dict[Extent, Rle | None] = {}
     for extent in _EXTENTS:
         named = [field for field in _NAMES[extent] if record.values.get(field) is not None]
         found[extent] = mask_of(record, image, named[0]) if named else None
-    if found["amodal"] is None and found["visible"] is None:
-        found[lone] = found[None]
-    else:
-        missing: Extent = "amodal" if found["amodal"] is None else "visible"
-        found[missing] = found[missing] or found[None]
+    unnamed = [extent for extent in _EXTENTS if found[extent] is None]
+    if unnamed:
+        found[lone if len(unnamed) == 2 else unnamed[0]] = segmentation
     if found["amodal"] is None and found["visible"] is None:
         raise record.error("", "has no mask", "Add segmentation or remove the record.")
     return found["amodal"], found["visible"]
