@@ -107,7 +107,7 @@ def clear(sequence: TrackingSequence, threshold: float = 0.5) -> Clear:
         return Clear(fn=num_truth, ml=sequence.num_gt_ids)
     if num_truth == 0:
         return Clear(fp=num_predicted)
-    matches = _match(sequence, threshold)
+    matches = clear_matches(sequence, threshold)
     tp = len(matches)
     idsw, frag = _breaks(sequence, matches)
     # In a frame similarities are added one after the other, then the frames, as TrackEval does.
@@ -124,8 +124,8 @@ def clear(sequence: TrackingSequence, threshold: float = 0.5) -> Clear:
     )
 
 
-def _match(sequence: TrackingSequence, threshold: float) -> Ints:
-    """The pairs that match, in order.
+def clear_matches(sequence: TrackingSequence, threshold: float = 0.5) -> Ints:
+    """Which of the sequence's pairs match, ascending.
 
     Where every object of a frame has one candidate, that is its match. Only the other frames leave a choice, which the
     matches of the frame before take part in.

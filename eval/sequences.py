@@ -168,15 +168,17 @@ class TrackingSequence:
         """(num_frames + 1,) first pair of each frame; the last entry is P."""
         return np.searchsorted(self.frames, np.arange(self.num_frames + 1))
 
-    def dense(self, frame: int, values: Floats | None = None) -> Floats:
-        """One frame as the officials see it: (G, D), 0 where there is no pair.
+    def dense(self, frame: int, values: Floats | None = None, elsewhere: float = 0.0) -> Floats:
+        """One frame as the officials see it: (G, D).
 
         Args:
             frame: The frame.
             values: (P,) one for each pair; the similarity when left out.
+            elsewhere: What stands where there is no pair.
         """
         first_gt, first_pred = self.gt_offsets[frame], self.pred_offsets[frame]
-        matrix = np.zeros((self.gt_offsets[frame + 1] - first_gt, self.pred_offsets[frame + 1] - first_pred))
+        shape = self.gt_offsets[frame + 1] - first_gt, self.pred_offsets[frame + 1] - first_pred
+        matrix = np.full(shape, elsewhere)
         pairs = self.pairs_of(frame)
         values = self.similarity if values is None else values
         matrix[self.gt[pairs] - first_gt, self.pred[pairs] - first_pred] = values[pairs]
@@ -256,7 +258,7 @@ def ambiguous(sequence: TrackingSequence, pairs: NDArray[np.bool_]) -> Ints:
     return np.unique(sequence.frames[pairs][several])
 
 
-def assign(sequence: TrackingSequence, frame: int, score: Floats) -> NDArray[np.bool_]:
+def assign(sequence: TrackingSequence, frame: int, score: Floats, elsewhere: float = 0.0) -> NDArray[np.bool_]:
     """Which pairs of a frame the assignment of highest total score takes.
 
     The officials give scipy this same matrix, so ties are broken alike.
@@ -264,12 +266,13 @@ def assign(sequence: TrackingSequence, frame: int, score: Floats) -> NDArray[np.
     Args:
         sequence: A video.
         frame: The frame.
-        score: (P,) of every pair of the video, at least 0.
+        score: (P,) of every pair of the video.
+        elsewhere: Score where there is no pair.
 
     Returns:
         One flag for each of `sequence.pairs_of(frame)`.
     """
-    matrix = sequence.dense(frame, score)
+    matrix = sequence.dense(frame, score, elsewhere)
     chosen = np.zeros(matrix.shape, bool)
     chosen[linear_sum_assignment(-matrix)] = True
     pairs = sequence.pairs_of(frame)

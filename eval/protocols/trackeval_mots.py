@@ -1,0 +1,295 @@
+"""KITTI MOTS and MOTSChallenge: CLEAR, Identity and HOTA on masks, per class, as TrackEval 1.3.0 counts them.
+
+Ground truth and results as in `eval.protocols.mots_sequences`. In a frame, predictions that match no true object of
+their class (IoU at least .5) and lie by more than half in the ignore regions are not counted. Classes are neither
+averaged nor pooled. A sequence without true objects has MOTSA, sMOTSA and MODSA 0 by itself, but its false positives
+count in the sum: so does TrackEval.
+
+`official` reproduces what TrackEval does with input that is wrong: lines of unknown classes and of ignore regions
+outside of the sequence do nothing, and predicted sequences that nobody asked for are left out. Everything else that is
+refused here ends TrackEval with an exception.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.clear import Clear, clear
+from eval.errors import RequestError
+from eval.hota import Hota, hota
+from eval.identity import Identity, identity
+from eval.protocols.mots_sequences import (
+    MotsSequence,
+    MotsSides,
+    compare_tables,
+    inside,
+    no_rows,
+    open_sides,
+    refuse_no_truth,
+    size_of,
+)
+from eval.protocols.protocol import Column, Protocol, Request
+from eval.readers.mots import CLASSES, IGNORE_CLASS, MotsRows
+from eval.scores import Number, Scores
+from eval.sequences import TrackingSequence, ambiguous, assign
+
+_EPS = float(np.finfo(float).eps)
+_NEVER = -10_000.0  # TrackEval's score of a pair that must not match
+_SUMMARY = ("HOTA", "sMOTSA", "MOTSA", "IDF1")
+
+
+@dataclass(frozen=True)
+class MotsRules:
+    """What tells the two benchmarks apart.
+
+    Attributes:
+        name: The protocol.
+        dataset: TrackEval's name of it.
+        classes: Class ids by name, of those that are scored.
+        first_frame: Number of the first frame.
+        header: Whether the seqmap starts with a header.
+    """
+
+    name: str
+    dataset: str
+    classes: Mapping[str, int]
+    first_frame: int
+    header: bool
+
+    @property
+    def version(self) -> str:
+        """What the numbers equal."""
+        return f"TrackEval 1.3.0 {self.dataset}"
+
+
+KITTI = MotsRules("kitti_mots", "KittiMOTS", CLASSES, first_frame=0, header=False)
+CHALLENGE = MotsRules("mots_challenge", "MOTSChallenge", {"pedestrian": 2}, first_frame=1, header=True)
+
+
+@dataclass(frozen=True, eq=False)
+class MotsCounts:
+    """The three metrics' sums of one class, of one sequence or of many."""
+
+    clear: Clear = Clear()
+    identity: Identity = Identity()
+    hota: Hota = Hota()
+
+    def __add__(self, other: MotsCounts) -> MotsCounts:
+        return MotsCounts(self.clear + other.clear, self.identity + other.identity, self.hota + other.hota)
+
+    def numbers(self) -> dict[str, Number]:
+        """By the names of the MOTS benchmarks."""
+        c, i, h = self.clear, self.identity, self.hota
+        return {
+            "MOTSA": c.mota, "sMOTSA": c.smota, "MOTSP": c.motp, "MODSA": c.moda,
+            "IDSW": c.idsw, "Frag": c.frag, "MT": c.mt, "PT": c.pt, "ML": c.ml, "TP": c.tp, "FN": c.fn, "FP": c.fp,
+            "IDF1": i.idf1, "IDP": i.idp, "IDR": i.idr, "IDTP": i.idtp, "IDFN": i.idfn, "IDFP": i.idfp,
+            "HOTA": h.hota, "DetA": h.det_a, "AssA": h.ass_a, "DetRe": h.det_re, "DetPr": h.det_pr,
+            "AssRe": h.ass_re, "AssPr": h.ass_pr, "LocA": h.loc_a,
+        }  # fmt: skip
+
+    def numbers_of_one(self) -> dict[str, Number]:
+        """As `numbers`, of a single sequence: without true objects TrackEval stops before it divides."""
+        empty = {} if self.clear.valid else {"MOTSA": 0.0, "sMOTSA": 0.0, "MODSA": 0.0}
+        return self.numbers() | empty
+
+
+@dataclass(frozen=True)
+class MotsJob:
+    """A sequence is a unit."""
+
+    rules: MotsRules
+    sides: MotsSides
+
+    @cached_property
+    def units(self) -> Sequence[str]:
+        """The sequences."""
+        return list(self.sides.lengths)
+
+    def score(self, index: int) -> dict[str, MotsCounts]:
+        """Counts of one sequence, by class."""
+        sequence = self.read(self.units[index])
+        return {name: count_class(sequence, category) for name, category in self.rules.classes.items()}
+
+    def combine(self, partials: Sequence[dict[str, MotsCounts]]) -> Scores:
+        """Sum over the sequences."""
+        sums = {name: sum((part[name] for part in partials), MotsCounts()) for name in self.rules.classes}
+        classes = {name: counts.numbers() for name, counts in sums.items()}
+        return Scores(
+            protocol=self.rules.name,
+            version=self.rules.version,
+            summary={f"{metric}_{name}": classes[name][metric] for name in classes for metric in _SUMMARY},
+            classes=classes,
+            videos={
+                unit: {name: counts.numbers_of_one() for name, counts in part.items()}
+                for unit, part in zip(self.units, partials, strict=True)
+            },
+            warnings=self.sides.warnings + self._without_truth(sums),
+        )
+
+    def read(self, unit: str) -> MotsSequence:
+        """The masks of a sequence, compared.
+
+        Raises:
+            SchemaError: A file is not what its format says, or the sides do not fit.
+        """
+        first, length = self.sides.first_frame, self.sides.lengths[unit]
+        gt_rows = self.sides.gt.read(unit)
+        if self.sides.official:
+            gt_rows = gt_rows.keep((gt_rows.categories != IGNORE_CLASS) | inside(gt_rows, first, length))
+        gt = gt_rows.table(first, length, classes=self._classes(gt_rows), nameless=(IGNORE_CLASS,))
+        rows = self.sides.pred.read(unit) if unit in self.sides.pred.files else no_rows(unit)
+        pred = rows.table(first, gt.num_frames, size_of(gt), classes=self._classes(rows))
+        return compare_tables(gt, pred)
+
+    def _classes(self, rows: MotsRows) -> tuple[int, ...]:
+        known = (*CLASSES.values(), IGNORE_CLASS)
+        return tuple(np.unique(rows.categories).tolist()) if self.sides.official else known
+
+    def _without_truth(self, sums: Mapping[str, MotsCounts]) -> tuple[str, ...]:
+        empty = [name for name, counts in sums.items() if not counts.clear.valid]
+        if len(empty) == len(sums) and not self.sides.official:
+            refuse_no_truth(self.sides.gt, sums)
+        return tuple(f"The ground truth has no {name}; its scores are TrackEval's for none." for name in empty)
+
+
+def count_class(sequence: MotsSequence, category: int) -> MotsCounts:
+    """CLEAR, Identity and HOTA of one class."""
+    objects = sequence.of_class(category)
+    objects = objects.keep_pred(counted(objects, sequence.ignored_share(category)))
+    return MotsCounts(clear(objects), identity(objects), hota(objects))
+
+
+def counted(sequence: TrackingSequence, ignored_share: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(M,) which predictions count: those that match a true object, or lie by half or more outside ignore regions.
+
+    Args:
+        sequence: The objects of one class.
+        ignored_share: (M,) share of each prediction that lies in the ignore regions.
+
+    Source: TrackEval 1.3.0, datasets/kitti_mots.py, get_preprocessed_seq_data.
+    """
+    candidate = sequence.similarity >= 0.5 - _EPS
+    matched = candidate.copy()
+    score = np.where(candidate, sequence.similarity, _NEVER)
+    for frame in ambiguous(sequence, candidate):
+        pairs = sequence.pairs_of(frame)
+        matched[pairs] = assign(sequence, frame, score, _NEVER) & candidate[pairs]
+    kept = ignored_share <= 0.5 + _EPS
+    kept[sequence.pred[matched]] = True
+    return kept
+
+
+def _open(rules: MotsRules, request: Request) -> MotsJob:
+    return MotsJob(rules, open_sides(request, rules.first_frame, rules.header))
+
+
+def _verify(rules: MotsRules, request: Request, scores: Scores) -> float:
+    """Largest difference to what the installed TrackEval counts on the same masks.
+
+    Raises:
+        RequestError: TrackEval is not installed.
+    """
+    theirs = trackeval_numbers(_open(rules, request))
+    ours = {**scores.videos, "": scores.classes}
+    return max(
+        abs(float(ours[unit][name][metric] or 0.0) - value)
+        for unit, classes in theirs.items()
+        for name, numbers in classes.items()
+        for metric, value in numbers.items()
+    )
+
+
+_NAMES_THERE = {
+    "MOTSA": "MOTA", "sMOTSA": "sMOTA", "MOTSP": "MOTP", "MODSA": "MODA", "TP": "CLR_TP", "FN": "CLR_FN",
+    "FP": "CLR_FP",
+}  # fmt: skip
+
+
+def trackeval_numbers(job: MotsJob) -> dict[str, dict[str, dict[str, float]]]:
+    """The numbers of the installed TrackEval by sequence, class and metric; those of all sequences under "".
+
+    Raises:
+        RequestError: TrackEval is not installed.
+    """
+    try:
+        import trackeval
+    except ImportError:
+        raise RequestError("--verify needs TrackEval. Install it: pip install vos-occ[verify].") from None
+    quiet = {"PRINT_CONFIG": False}
+    metrics = [trackeval.metrics.CLEAR(quiet), trackeval.metrics.Identity(quiet), trackeval.metrics.HOTA()]
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in job.rules.classes}
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _trackeval_dataset(trackeval, job, Path(folder))
+        for unit in job.units:
+            raw = dataset.get_raw_seq_data("ours", unit)
+            for name, results in found.items():
+                data = dataset.get_preprocessed_seq_data(raw, name)
+                results[unit] = [metric.eval_sequence(data) for metric in metrics]
+    for results in found.values():
+        units = list(results)
+        results[""] = [m.combine_sequences({u: results[u][k] for u in units}) for k, m in enumerate(metrics)]
+    return {unit: {name: _named(results[unit]) for name, results in found.items()} for unit in (*job.units, "")}
+
+
+def _named(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    joined = {name: value for result in results for name, value in result.items()}
+    return {name: float(np.mean(joined[_NAMES_THERE.get(name, name)])) for name in MotsCounts().numbers()}
+
+
+def _trackeval_dataset(trackeval: Any, job: MotsJob, folder: Path) -> Any:
+    """The job's masks, written as TrackEval reads them."""
+    lengths = {}
+    for unit in job.units:
+        sequence = job.read(unit)
+        lengths[unit] = sequence.gt.num_frames
+        for table, path in (
+            (sequence.gt, folder / "gt" / f"{unit}.txt"),
+            (sequence.pred, folder / "ours" / "data" / f"{unit}.txt"),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = (
+                f"{frame + job.rules.first_frame} {track} {category} {table.height} {table.width} {counts}\n"
+                for frame, track, category, counts in zip(
+                    table.frames, table.ids, table.categories, table.counts, strict=True
+                )
+            )
+            path.write_text("".join(lines))
+    config = {
+        "GT_FOLDER": str(folder / "gt"),
+        "TRACKERS_FOLDER": str(folder),
+        "TRACKERS_TO_EVAL": ["ours"],
+        "CLASSES_TO_EVAL": list(job.rules.classes),
+        "SEQ_INFO": lengths,
+        "GT_LOC_FORMAT": "{gt_folder}/{seq}.txt",
+        "SKIP_SPLIT_FOL": True,
+        "PRINT_CONFIG": False,
+    }
+    kind = getattr(trackeval.datasets, job.rules.dataset)
+    return kind({key: value for key, value in config.items() if key in kind.get_default_dataset_config()})
+
+
+def _protocol(rules: MotsRules) -> Protocol:
+    columns = ("HOTA", "DetA", "AssA", "sMOTSA", "MOTSA", "MOTSP", "IDF1")
+    counts = ("IDSW", "Frag", "MT", "PT", "ML", "TP", "FP", "FN")
+    return Protocol(
+        name=rules.name,
+        version=rules.version,
+        open=partial(_open, rules),
+        columns=(*map(Column, columns), *(Column(name, 1.0, 0) for name in counts)),
+        seqmap=True,
+        official=True,
+        verify=partial(_verify, rules),
+    )
+
+
+KITTI_MOTS = _protocol(KITTI)
+MOTS_CHALLENGE = _protocol(CHALLENGE)
