@@ -1,23 +1,39 @@
 """Average precision of tracks in video instance segmentation: a track's mask over time is one tube.
 
-Equals YouTube-VIS' `YTVOSeval` (youtubevos/cocoapi f3f9948) on valid input. On invalid input it raises where the
-official one scores nonsense: masks of another size and tubes of another length count there as perfect, and matches
-of an annotation with id 0 as misses.
+Equals YouTube-VIS' `YTVOSeval` (youtubevos/cocoapi f3f9948) and OVIS' `OVISeval` (qjy981010/cocoapi 886baff) on valid
+input. On invalid input it raises where the official ones score nonsense: masks of another size and tubes of another
+length count there as perfect, and matches of an annotation with id 0 as misses.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as mask_api
 
-from eval.average_precision import AveragePrecision, Group, average_precision, rank
-from eval.rle import Rle, areas, intersections
+from eval.average_precision import (
+    IOU_THRESHOLDS,
+    MAX_DETECTIONS,
+    AveragePrecision,
+    Curves,
+    Group,
+    Matches,
+    match_group,
+    rank,
+)
+from eval.rle import Rle
+from eval.runs import Runs, decode_runs
 
 AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
+OCCLUSION_RANGES = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))  # slight, moderate, heavy; closed, so .25 is in two
+OCCLUSION_SCORES = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,9 @@ class Tube:
         score: Confidence; of no meaning for ground truth.
         iscrowd: Ground truth that stands for many objects: not to be found, not wrong to find.
         areas: Pixels per frame as the annotation states them; None takes them from the masks.
+        occlusion: How much of a true object is hidden, in [0, 1], see `occlusion_score`; None where nobody knows.
+        lost: Ground truth whose match counts as none, see `Group.lost`.
+        extents: (T, 5) from `mask_extents`, where the reader has measured the masks; None measures them when needed.
     """
 
     video_id: int
@@ -39,18 +58,43 @@ class Tube:
     score: float = 1.0
     iscrowd: bool = False
     areas: Sequence[float | None] | None = None
+    occlusion: float | None = None
+    lost: bool = False
+    extents: Ints | None = None
 
     def __post_init__(self) -> None:
         if self.areas is not None and len(self.areas) != len(self.masks):
             raise ValueError(f"A tube needs one area per mask, found {len(self.areas)} for {len(self.masks)} masks.")
 
+    @cached_property
+    def measures(self) -> Ints:
+        """(T, 5) extents of its masks."""
+        return mask_extents(self.masks) if self.extents is None else self.extents
+
     def mean_area(self) -> float:
         """Mean over the frames in which the tube has pixels; 0 for a tube without."""
-        present = [area for area in (areas(self.masks) if self.areas is None else self.areas) if area]
-        return float(np.mean(present)) if present else 0.0
+        stated = self.measures[:, 0] if self.areas is None else np.array([area or 0 for area in self.areas])
+        present = stated[stated != 0]
+        return float(np.mean(present)) if len(present) else 0.0
 
 
-def tube_ap(ground_truth: Sequence[Tube], predictions: Sequence[Tube]) -> AveragePrecision:
+def occlusion_score(labels: Sequence[str | None]) -> float | None:
+    """How much of a track is hidden: the mean over the half of its labelled frames in which it is hidden most.
+
+    Args:
+        labels: One of OCCLUSION_SCORES per frame, None where the object is not there.
+
+    Returns:
+        In [0, .75]; None for a track without labels, by which the official evaluator divides by zero.
+
+    Source: OVISeval.
+    """
+    scores = sorted((OCCLUSION_SCORES[label] for label in labels if label is not None), reverse=True)
+    half = (len(scores) + 1) // 2
+    return sum(scores[:half]) / half if half else None
+
+
+def tube_ap(ground_truth: Sequence[Tube], predictions: Sequence[Tube], by_occlusion: bool = False) -> AveragePrecision:
     """Average precision and recall over tubes.
 
     A category without ground truth has no precision and enters no mean, whatever was predicted for it.
@@ -58,6 +102,7 @@ def tube_ap(ground_truth: Sequence[Tube], predictions: Sequence[Tube]) -> Averag
     Args:
         ground_truth: Every annotated tube; ties fall by this order.
         predictions: At most the 100 best of each video and category count; equal scores keep this order.
+        by_occlusion: Also average over the objects of each of OCCLUSION_RANGES.
 
     Returns:
         Areas are means over a tube's frames: small to 128^2 pixels, medium to 256^2, large above.
@@ -67,8 +112,48 @@ def tube_ap(ground_truth: Sequence[Tube], predictions: Sequence[Tube]) -> Averag
 
     Source: YTVOSeval.evaluateVid, accumulate and summarize.
     """
-    _require_one_length(ground_truth, predictions)
-    return average_precision(_groups(ground_truth, predictions), AREA_RANGES)
+    videos: dict[int, tuple[list[Tube], list[Tube]]] = defaultdict(lambda: ([], []))
+    for side, tubes in enumerate((ground_truth, predictions)):
+        for tube in tubes:
+            videos[tube.video_id][side].append(tube)
+    matches = (match_video(*videos[video_id], by_occlusion) for video_id in sorted(videos))
+    return Curves.of(group for video in matches for group in video).summary()
+
+
+def match_video(
+    ground_truth: Sequence[Tube], predictions: Sequence[Tube], by_occlusion: bool = False, official: bool = False
+) -> list[Matches]:
+    """Match the tubes of one video, for `Curves.of`.
+
+    Args:
+        ground_truth: Of one video, as for `tube_ap`.
+        predictions: Likewise.
+        by_occlusion: Also match within each of OCCLUSION_RANGES.
+        official: Accept what the official evaluator accepts: tubes of other lengths, of which the common frames are
+            compared; masks of other sizes, whose frames are left out; scores that are not finite, NaN coming last.
+
+    Returns:
+        For each category that occurs, ascending.
+
+    Raises:
+        ValueError: Unless official, as for `tube_ap`.
+    """
+    if not official:
+        _require_one_length(ground_truth, predictions)
+    members: dict[int, tuple[list[Tube], list[Tube]]] = defaultdict(lambda: ([], []))
+    for side, tubes in enumerate((ground_truth, predictions)):
+        for tube in tubes:
+            members[tube.category_id][side].append(tube)
+    ranges = OCCLUSION_RANGES if by_occlusion else ()
+    groups = (_group(category_id, *members[category_id], official) for category_id in sorted(members))
+    return [match_group(group, AREA_RANGES, ranges) for group in groups]
+
+
+def best(predictions: Sequence[Tube], official: bool = False) -> list[Tube]:
+    """The predictions of one video and category that count, best first."""
+    scores = [tube.score for tube in predictions]
+    order = np.argsort(-np.array(scores), kind="stable")[: MAX_DETECTIONS[-1]] if official else rank(scores)
+    return [predictions[i] for i in order]
 
 
 def tube_ious(first: Sequence[Tube], second: Sequence[Tube]) -> NDArray[np.float64]:
@@ -80,33 +165,134 @@ def tube_ious(first: Sequence[Tube], second: Sequence[Tube]) -> NDArray[np.float
 
     Returns:
         (N, M) in [0, 1]; 0 where both tubes are empty. Sums are integers, so the quotient is exact.
+
+    Raises:
+        ValueError: Tubes differ in length or mask size.
     """
-    shared = np.zeros((len(first), len(second)), np.int64)
-    covered = np.zeros_like(shared)
-    for t in range(len(first[0].masks) if first and second else 0):
-        masks = [tube.masks[t] for tube in first], [tube.masks[t] for tube in second]
-        shared += intersections(*masks)
-        covered += areas(masks[0])[:, None] + areas(masks[1])
-    return shared / np.maximum(covered - shared, 1)
+    _require_one_length(first, second)
+    sides = _Side.pair(first, second)
+    _require_one_size(*sides)
+    return _ious(*sides, least=0.0)
 
 
-def _groups(ground_truth: Sequence[Tube], predictions: Sequence[Tube]) -> Iterator[Group]:
-    """One group per (video, category), videos in the order of their ids."""
-    members: dict[tuple[int, int], tuple[list[Tube], list[Tube]]] = defaultdict(lambda: ([], []))
-    for side, tubes in enumerate((ground_truth, predictions)):
-        for tube in tubes:
-            members[tube.video_id, tube.category_id][side].append(tube)
-    for (_, category_id), (truth, found) in sorted(members.items(), key=lambda item: item[0]):
-        found = [found[i] for i in rank([tube.score for tube in found])]
-        yield Group(
-            category_id=category_id,
-            scores=np.array([tube.score for tube in found], np.float64),
-            ious=tube_ious(found, truth),
-            detection_areas=np.array([tube.mean_area() for tube in found], np.float64),
-            truth_areas=np.array([tube.mean_area() for tube in truth], np.float64),
-            crowd=np.array([tube.iscrowd for tube in truth], bool),
-            ignored=np.zeros(len(truth), bool),
-        )
+def mask_extents(masks: Sequence[Rle | None]) -> Ints:
+    """(T, 5) int64 of each mask: pixels, its first pixel, the one after its last, height, width.
+
+    Pixels are numbered column by column. All are 0 where there is no mask.
+
+    Raises:
+        MaskError: A mask is broken.
+    """
+    extents = np.zeros((len(masks), 5), np.int64)
+    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for t, mask in enumerate(masks):
+        if mask is not None:
+            by_size[tuple(mask["size"])].append(t)
+    for (height, width), frames in by_size.items():
+        counts = [mask["counts"] for mask in (masks[t] for t in frames) if mask is not None]
+        extents[frames] = run_extents(decode_runs(counts, height, width), height, width)
+    return extents
+
+
+def run_extents(runs: Runs, height: int, width: int) -> Ints:
+    """(N, 5) as `mask_extents`, of decoded masks of one size."""
+    last = runs.first + runs.pairs - 1
+    behind = np.where(runs.foreground[last] == 0, runs.background[last], 0)
+    size = np.broadcast_to([height, width], (len(last), 2))
+    return np.column_stack([runs.areas, runs.background[runs.first], height * width - behind, size])
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The N tubes of one side, padded to T frames.
+
+    Attributes:
+        tubes: The tubes.
+        pixels, first, last: (N, T) as `mask_extents`.
+        size: (N, T) a number for each mask size, 0 where there is no mask, -1 behind the end of a tube.
+    """
+
+    tubes: Sequence[Tube]
+    pixels: Ints
+    first: Ints
+    last: Ints
+    size: Ints
+
+    @classmethod
+    def pair(cls, first: Sequence[Tube], second: Sequence[Tube]) -> tuple[_Side, _Side]:
+        """Both sides of a comparison, padded to one length."""
+        length = max((len(tube.masks) for tube in (*first, *second)), default=0)
+        return cls._padded(first, length), cls._padded(second, length)
+
+    @classmethod
+    def _padded(cls, tubes: Sequence[Tube], length: int) -> _Side:
+        padded = np.full((len(tubes), length, 5), -1, np.int64)
+        for row, tube in zip(padded, tubes, strict=True):
+            row[: len(tube.masks)] = tube.measures
+        height, width = padded[..., 3], padded[..., 4]
+        size = np.where(height < 0, -1, height << 32 | width)
+        return cls(tubes, np.maximum(padded[..., 0], 0), padded[..., 1], padded[..., 2], size)
+
+
+def _group(category_id: int, truth: Sequence[Tube], predictions: Sequence[Tube], official: bool) -> Group:
+    found = best(predictions, official)
+    sides = _Side.pair(found, truth)
+    if not official:
+        _require_one_size(*sides)
+    occlusion = [np.nan if tube.occlusion is None else tube.occlusion for tube in truth]
+    return Group(
+        category_id=category_id,
+        scores=np.array([tube.score for tube in found], np.float64),
+        ious=_ious(*sides, least=IOU_THRESHOLDS[0]),
+        detection_areas=np.array([tube.mean_area() for tube in found], np.float64),
+        truth_areas=np.array([tube.mean_area() for tube in truth], np.float64),
+        crowd=np.array([tube.iscrowd for tube in truth], bool),
+        ignored=np.zeros(len(truth), bool),
+        occlusion=np.array(occlusion, np.float64),
+        lost=np.array([tube.lost for tube in truth], bool) if any(tube.lost for tube in truth) else None,
+    )
+
+
+def _ious(found: _Side, truth: _Side, least: float) -> NDArray[np.float64]:
+    """(D, G) IoU of each pair, or 0 where bounds show that it does not reach `least`.
+
+    Frames that lie behind the end of either tube, or in which both have masks but of different sizes, count as if
+    both were empty; only the official evaluators get that far with such tubes.
+    """
+    ious = np.zeros((len(found.tubes), len(truth.tubes)))
+    for g in range(len(truth.tubes)):
+        size, pixels = truth.size[g], truth.pixels[g]
+        counted = (found.size == size) | (np.minimum(found.size, size) == 0)
+        covered = ((found.pixels + pixels) * counted).sum(1)
+        meets = (found.size == size) & (size > 0) & (found.first < truth.last[g]) & (truth.first[g] < found.last)
+        most = (np.minimum(found.pixels, pixels) * meets).sum(1)  # that they can share
+        rows = np.flatnonzero((most > 0) & (most >= least * (covered - most))).tolist()
+        shared = _shared([found.tubes[d].masks for d in rows], truth.tubes[g].masks, meets[rows], found.pixels[rows])
+        ious[rows, g] = shared / np.maximum(covered[rows] - shared, 1)
+    return ious
+
+
+def _shared(
+    found: Sequence[Sequence[Rle | None]], truth: Sequence[Rle | None], meets: NDArray[np.bool_], pixels: Ints
+) -> Ints:
+    """(D,) pixels that each of D tubes shares with one, over the frames in which they may meet, (D, T).
+
+    pycocotools counts no intersections, but with the crowd flag its IoU divides by the area of the first mask, and
+    rounding the product undoes a division of integers below 2^53.
+    """
+    shared = np.zeros(len(found), np.int64)
+    for t in np.flatnonzero(meets.any(0)).tolist():
+        rows = np.flatnonzero(meets[:, t])
+        of_found = mask_api.iou([found[d][t] for d in rows.tolist()], [truth[t]], [1])
+        shared[rows] += np.rint(of_found[:, 0] * pixels[rows, t]).astype(np.int64)
+    return shared
+
+
+def _require_one_size(*sides: _Side) -> None:
+    sizes = set().union(*(np.unique(side.size).tolist() for side in sides)) - {0}
+    if len(sizes) > 1:
+        shown = sorted((size >> 32, size & 0xFFFFFFFF) for size in sizes)
+        raise ValueError(f"Masks to compare must have one size (height, width), found {shown}.")
 
 
 def _require_one_length(*sides: Sequence[Tube]) -> None:

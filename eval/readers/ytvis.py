@@ -6,7 +6,7 @@ cut off by `zip`, and masks of another size count as found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, shown, table
-from eval.readers.segmentation import read_mask
-from eval.rle import Rle, areas
-from eval.tube_ap import Tube
+from eval.readers.track_masks import TrackMasks, WrittenTrack, read_masks_of_any_size, read_track_masks
+from eval.rle import Rle
+from eval.tube_ap import OCCLUSION_SCORES, Tube, occlusion_score
 
-OCCLUSION_LABELS = ("no_occlusion", "slight_occlusion", "severe_occlusion")
+OCCLUSION_LABELS = tuple(OCCLUSION_SCORES)
 
 Box = tuple[float, float, float, float]
 
@@ -65,7 +65,14 @@ class Track:
 
     def tube(self) -> Tube:
         """The track as the evaluator takes it."""
-        return Tube(self.video_id, self.category_id, self.segmentations, iscrowd=self.iscrowd, areas=self.areas)
+        return Tube(
+            self.video_id,
+            self.category_id,
+            self.segmentations,
+            iscrowd=self.iscrowd,
+            areas=self.areas,
+            occlusion=None if self.occlusion is None else occlusion_score(self.occlusion),
+        )
 
 
 @dataclass(frozen=True)
@@ -102,13 +109,12 @@ def read_ytvis(path: str | Path) -> YtvisDataset:
         SchemaError: There is no such file, or a record does not fit.
     """
     document = load_object(path)
-    videos = table(document, "videos", _video)
+    videos = table(document, "videos", read_video)
     names = categories(document)
     tracks: tuple[Track, ...] = ()
     has_annotations = document.values.get("annotations") is not None
     if has_annotations:
-        by_video, by_category = by_id(videos), by_id(names)
-        tracks = table(document, "annotations", lambda record: _track(record, by_video, by_category))
+        tracks = _tracks(table(document, "annotations", lambda record: record), by_id(videos), by_id(names))
     return YtvisDataset(Path(path), videos, tracks, names, has_annotations)
 
 
@@ -124,10 +130,68 @@ def read_ytvis_results(path: str | Path, dataset: YtvisDataset) -> list[Tube]:
     """
     file = Path(path).name
     videos, names = by_id(dataset.videos), by_id(dataset.categories)
-    return [_result(record, videos, names) for record in records(load_json(path), "", file)]
+    found = list(records(load_json(path), "", file))
+    of = [videos[record.known("video_id", videos, "video")] for record in found]
+    for record in found:
+        record.known("category_id", names, "category")
+    return result_tubes(found, of)
 
 
-def _video(record: Record) -> Video:
+def result_tubes(found: Sequence[Record], videos: Sequence[Video], official: bool = False) -> list[Tube]:
+    """Predictions as the evaluator takes them.
+
+    Args:
+        found: Records of a results file, of videos and categories that are known.
+        videos: The video of each.
+        official: Accept what the official evaluator accepts: tracks that are longer or shorter than their video, masks
+            of another size, scores that are not finite.
+
+    Raises:
+        SchemaError: A record does not fit its video.
+    """
+    scores = [_any_score(record) if official else record.number("score") for record in found]
+    masks = _read_masks(found, videos, "segmentations", official)
+    return [
+        Tube(video.id, record.integer("category_id"), tube.masks, score, extents=tube.extents)
+        for record, video, score, tube in zip(found, videos, scores, masks, strict=True)
+    ]
+
+
+def annotation_tubes(annotations: Sequence[Record], videos: Sequence[Video], official: bool = False) -> list[Tube]:
+    """Annotations as the evaluator takes them, without the fields that it does not need.
+
+    Args:
+        annotations: Records of an annotation file, of videos and categories that are known.
+        videos: The video of each.
+        official: Accept what the official evaluator accepts, and count matches of id 0 as none, as it does.
+
+    Raises:
+        SchemaError: A record does not fit its video.
+    """
+    masks = _read_masks(annotations, videos, "segmentations", official)
+    return [
+        _annotation_tube(record, video, tube, official)
+        for record, video, tube in zip(annotations, videos, masks, strict=True)
+    ]
+
+
+def _annotation_tube(record: Record, video: Video, tube: TrackMasks, official: bool) -> Tube:
+    length = len(tube.masks)  # that of the video, unless official
+    labels = _occlusion(record, video, length)
+    return Tube(
+        video_id=video.id,
+        category_id=record.integer("category_id"),
+        masks=tube.masks,
+        iscrowd=record.flag("iscrowd"),
+        areas=_stated_areas(record, video, length),
+        occlusion=None if labels is None else occlusion_score(labels),
+        lost=official and record.integer("id") == 0,
+        extents=tube.extents,
+    )
+
+
+def read_video(record: Record) -> Video:
+    """A record of `videos`."""
     files = record.values.get("file_names") or []
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise record.error("file_names", f"is {shown(files)}, expected a list of names", "Correct the record.")
@@ -146,36 +210,40 @@ def _video(record: Record) -> Video:
     )
 
 
-def _track(record: Record, videos: Mapping[int, Video], names: Mapping[int, Category]) -> Track:
-    video = videos[record.known("video_id", videos, "video")]
-    masks = _masks(record, "segmentations", video)
+def _tracks(
+    annotations: Sequence[Record], videos: Mapping[int, Video], names: Mapping[int, Category]
+) -> tuple[Track, ...]:
+    of = [videos[record.known("video_id", videos, "video")] for record in annotations]
+    for record in annotations:
+        record.known("category_id", names, "category")
+    masks = _read_masks(annotations, of, "segmentations")
+    amodal = [i for i, record in enumerate(annotations) if "amodal_segmentations" in record.values]
+    whole = _read_masks([annotations[i] for i in amodal], [of[i] for i in amodal], "amodal_segmentations")
+    amodal_masks = {i: tube.masks for i, tube in zip(amodal, whole, strict=True)}
+    return tuple(
+        _track(record, video, tube, amodal_masks.get(i))
+        for i, (record, video, tube) in enumerate(zip(annotations, of, masks, strict=True))
+    )
+
+
+def _track(record: Record, video: Video, tube: TrackMasks, amodal: tuple[Rle | None, ...] | None) -> Track:
     extra = record.extra("id", "video_id", "category_id", "iscrowd", "segmentations", "bboxes", "areas", "occlusion")
     for field, read in (("hidden", record.fraction), ("in_front_of", record.ids)):
         if field in extra:
             entries = enumerate(_entries(record, field, video))
             extra[field] = tuple(read(value, f"{field}[{t}]") for t, value in entries)
-    if "amodal_segmentations" in extra:
-        extra["amodal_segmentations"] = _masks(record, "amodal_segmentations", video)
+    if amodal is not None:
+        extra["amodal_segmentations"] = amodal
     return Track(
         id=record.integer("id"),
         video_id=video.id,
-        category_id=record.known("category_id", names, "category"),
+        category_id=record.integer("category_id"),
         iscrowd=record.flag("iscrowd"),
-        segmentations=masks,
-        bboxes=_bboxes(record, masks, video),
-        areas=_areas(record, masks, video),
-        occlusion=_occlusion(record, video),
+        segmentations=tube.masks,
+        bboxes=_bboxes(record, tube.masks, video),
+        areas=_areas(record, tube, video),
+        occlusion=_occlusion(record, video, video.length),
         extra=extra,
-    )
-
-
-def _result(record: Record, videos: Mapping[int, Video], names: Mapping[int, Category]) -> Tube:
-    video = videos[record.known("video_id", videos, "video")]
-    return Tube(
-        video_id=video.id,
-        category_id=record.known("category_id", names, "category"),
-        masks=_masks(record, "segmentations", video),
-        score=record.number("score"),
     )
 
 
@@ -183,10 +251,31 @@ def _entries(record: Record, field: str, video: Video) -> list[Any]:
     return record.entries(field, video.length, f"video {video.id}")
 
 
-def _masks(record: Record, field: str, video: Video) -> tuple[Rle | None, ...]:
-    return tuple(
-        read_mask(value, video.height, video.width, record, f"{field}[{t}]")
-        for t, value in enumerate(_entries(record, field, video))
+def _any_entries(record: Record, field: str) -> list[Any]:
+    """A list of any length."""
+    values = record.values.get(field)
+    return values if isinstance(values, list) else record.entries(field, 1, "its video")
+
+
+def _any_score(record: Record) -> float:
+    """A number that need not be finite."""
+    value = record.values.get("score")
+    return value if isinstance(value, float) else record.number("score")
+
+
+def _read_masks(
+    found: Sequence[Record], videos: Sequence[Video], field: str, official: bool = False
+) -> list[TrackMasks]:
+    if official:
+        return [
+            read_masks_of_any_size(WrittenTrack(_any_entries(record, field), video.height, video.width, record, field))
+            for record, video in zip(found, videos, strict=True)
+        ]
+    return read_track_masks(
+        [
+            WrittenTrack(_entries(record, field, video), video.height, video.width, record, field)
+            for record, video in zip(found, videos, strict=True)
+        ]
     )
 
 
@@ -206,18 +295,25 @@ def _bboxes(record: Record, masks: tuple[Rle | None, ...], video: Video) -> tupl
     return tuple(boxes)
 
 
-def _areas(record: Record, masks: tuple[Rle | None, ...], video: Video) -> tuple[float | None, ...]:
+def _areas(record: Record, tube: TrackMasks, video: Video) -> tuple[float | None, ...]:
+    stated = _stated_areas(record, video, video.length)
+    if stated is not None:
+        return stated
+    pixels = tube.extents[:, 0].tolist()
+    return tuple(None if mask is None else float(area) for mask, area in zip(tube.masks, pixels, strict=True))
+
+
+def _stated_areas(record: Record, video: Video, length: int) -> tuple[float | None, ...] | None:
     if record.values.get("areas") is None:
-        pixels = areas(masks).tolist()
-        return tuple(None if mask is None else float(area) for mask, area in zip(masks, pixels, strict=True))
-    stated = _entries(record, "areas", video)
+        return None
+    stated = record.entries("areas", length, f"video {video.id}")
     return tuple(None if value is None else record.finite(value, f"areas[{t}]") for t, value in enumerate(stated))
 
 
-def _occlusion(record: Record, video: Video) -> tuple[str | None, ...] | None:
+def _occlusion(record: Record, video: Video, length: int) -> tuple[str | None, ...] | None:
     if record.values.get("occlusion") is None:
         return None
-    labels = _entries(record, "occlusion", video)
+    labels = record.entries("occlusion", length, f"video {video.id}")
     for t, label in enumerate(labels):
         if label is not None and label not in OCCLUSION_LABELS:
             expected = f"expected one of {', '.join(OCCLUSION_LABELS)} or null"
