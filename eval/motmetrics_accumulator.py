@@ -256,7 +256,7 @@ def _carry_on(frame: _Frame, memory: dict[int, int]) -> list[int]:
     matched = []
     taken = np.zeros(len(frame.pred_ids), bool)
     for row, name in enumerate(frame.gt_ids.tolist()):
-        free = np.flatnonzero(~taken & (frame.pred_ids == memory[name])) if name in memory else ()
+        free = np.flatnonzero(~taken & (frame.pred_ids == memory[name])) if name in memory else np.zeros(0, np.int64)
         if len(free) and np.isfinite(frame.distances[row, free[0]]):
             taken[free[0]] = True
             matched.append(int(frame.places[row, free[0]]))
