@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eval.readers.ytvis import YtvisDataset, read_ytvis
+from eval.readers.ytvis import Video, YtvisDataset, read_ytvis
 from vos_occ.datasets.synthetic import write_dataset
 from vos_occ.models.video.contract import VideoMeta
 from vos_occ.structures import FrameResult, OcclusionOrder
@@ -30,15 +31,18 @@ class Oracle:
     Args:
         dataset: what it answers with.
         change: made to every answer.
+        videos: those that will be asked for; all of the dataset when left out.
     """
 
     name, checkpoint_sha256 = "oracle", None
 
-    def __init__(self, dataset: YtvisDataset, change: Change = lambda result: result) -> None:
+    def __init__(
+        self, dataset: YtvisDataset, change: Change = lambda result: result, videos: Sequence[Video] | None = None
+    ) -> None:
         self.classes = tuple(category.name for category in dataset.categories)
         self._label_of = {category.id: label for label, category in enumerate(dataset.categories)}
         self._dataset = dataset
-        self._videos = iter(dataset.videos)
+        self._videos = iter(dataset.videos if videos is None else videos)
         self._change = change
 
     def new_state(self, meta: VideoMeta) -> OracleState:
@@ -82,4 +86,4 @@ def truth(world: Path) -> YtvisDataset:
 
 @pytest.fixture
 def oracle(truth: YtvisDataset) -> Callable[..., Oracle]:
-    return lambda change=lambda result: result: Oracle(truth, change)
+    return partial(Oracle, truth)

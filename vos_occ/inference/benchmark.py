@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +11,10 @@ from typing import TYPE_CHECKING
 from eval.readers.ytvis import Video, YtvisDataset
 from vos_occ.datasets.images import read_frame
 from vos_occ.inference.run import track
+from vos_occ.inference.shares import Worker
 from vos_occ.media import Frame
 from vos_occ.results.jsonl import Header, JsonlWriter
-from vos_occ.results.output import require_new
+from vos_occ.results.output import require_new, whole_file, write_atomically
 from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_shard
 from vos_occ.structures.errors import InputError
 
@@ -26,9 +29,13 @@ def run_dataset(
     out: str | Path,
     *,
     overwrite: bool = False,
+    resume: bool = False,
+    worker: Worker = Worker(),  # noqa: B008 (frozen)
     on_frame: Callable[[Video], None] = lambda video: None,
 ) -> Path:
     """Tracks all videos and writes `out/results.json`, `out/shards/` and `out/jsonl/VIDEO_ID.jsonl`.
+
+    A video's files appear whole when it is done, its shard last: a run that dies loses the video in progress.
 
     Args:
         model: its classes must be categories of the dataset, by name.
@@ -36,38 +43,93 @@ def run_dataset(
         image_root: folder that the dataset's file names are relative to.
         out: folder for the results.
         overwrite: replace results that exist.
-        on_frame: called after every frame, for progress.
+        resume: go on with a run that ended early; videos that are done are kept.
+        worker: which share of the videos is run here; the first of several joins all results when all are done.
+        on_frame: called after every frame, for progress; what it raises ends the run.
 
     Returns:
         The path of results.json.
 
     Raises:
-        InputError: a class of the model is not a category of the dataset, a frame cannot be read, or is not named.
-        OutputExistsError: results exist and `overwrite` is off.
+        InputError: a class of the model is not a category of the dataset, a frame cannot be read, or is not named; or
+            the run to resume is another one.
+        OutputExistsError: results exist, and `overwrite` and `resume` are off.
     """
     out = Path(out)
     category_ids = categories_of(model.classes, dataset)
-    require_free(dataset, out, overwrite)
-    for video in dataset.videos:
-        tracks = YtvisTracks(video.id, video.length, category_ids)
-        header = Header(
-            video=video.name,
-            width=video.width,
-            height=video.height,
-            fps=None,
-            frames=video.length,
-            classes=tuple(model.classes),
-            model=model.name,
-            checkpoint_sha256=model.checkpoint_sha256,
-        )
-        with JsonlWriter(jsonl_path(out, video.id), header, overwrite) as jsonl:
-            for frame, result in track(model, frames_of(video, Path(image_root)), video.length):
-                tracks.add(result)
-                jsonl.write(result, frame.time)
-                on_frame(video)
-        write_shard(out / "shards", video.id, tracks.entries(), overwrite)
-    merge_shards(out / "shards", [video.id for video in dataset.videos], out / "results.json", overwrite)
+    require_free(dataset, out, overwrite or resume)
+    if worker.is_first:
+        require_same_run(out, description_of(model, dataset), resume)
+    worker.wait_for_all()  # nobody writes before the first has looked
+    for video in worker.share(dataset.videos):
+        if not (resume and is_done(out, video)):
+            run_video(model, video, category_ids, Path(image_root), out, on_frame)
+    worker.wait_for_all()
+    if worker.is_first:
+        video_ids = [video.id for video in dataset.videos]
+        merge_shards(out / "shards", video_ids, out / "results.json", overwrite or resume)
     return out / "results.json"
+
+
+def run_video(
+    model: OccMaskTrackRCNN,
+    video: Video,
+    category_ids: list[int],
+    image_root: Path,
+    out: Path,
+    on_frame: Callable[[Video], None],
+) -> None:
+    """One video to its JSONL, then its shard."""
+    header = Header(
+        video=video.name,
+        width=video.width,
+        height=video.height,
+        fps=None,
+        frames=video.length,
+        classes=tuple(model.classes),
+        model=model.name,
+        checkpoint_sha256=model.checkpoint_sha256,
+    )
+    tracks = YtvisTracks(video.id, video.length, category_ids)
+    path = jsonl_path(out, video.id)
+    shard_path(out / "shards", video.id).unlink(missing_ok=True)  # of the run that is replaced
+    with whole_file(path) as part, JsonlWriter(part, header, overwrite=True) as jsonl:
+        for frame, result in track(model, frames_of(video, image_root), video.length):
+            tracks.add(result)
+            jsonl.write(result, frame.time)
+            on_frame(video)
+    write_shard(out / "shards", video.id, tracks.entries(), overwrite=True)
+
+
+def is_done(out: Path, video: Video) -> bool:
+    """Whether both files of a video are there; the shard is written when the other is whole."""
+    return shard_path(out / "shards", video.id).is_file() and jsonl_path(out, video.id).is_file()
+
+
+def description_of(model: OccMaskTrackRCNN, dataset: YtvisDataset) -> dict[str, object]:
+    """What must be the same for the videos of one results.json."""
+    videos = [(video.id, video.width, video.height, *video.file_names) for video in dataset.videos]
+    return {
+        "model": model.name,
+        "checkpoint_sha256": model.checkpoint_sha256,
+        "score_threshold": getattr(model, "score_threshold", None),
+        "videos_sha256": hashlib.sha256(json.dumps(videos).encode()).hexdigest(),
+    }
+
+
+def require_same_run(out: Path, description: dict[str, object], resume: bool) -> None:
+    """Notes in `out/run.json` what is run; raises InputError if a run to resume was another one."""
+    path = out / "run.json"
+    if resume and path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name, value in description.items() if before.get(name) != value]
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"The run in '{out}' had another {name}: {before.get(name)}, now {description[name]}. "
+                "Resume with what it began with, or start anew with --overwrite."
+            )
+    write_atomically(path, json.dumps(description, indent=1) + "\n")
 
 
 def require_free(dataset: YtvisDataset, out: Path, overwrite: bool) -> None:

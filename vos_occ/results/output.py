@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TextIO
@@ -50,18 +50,27 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         UserError: if the system does not let the file be made.
     """
+    with whole_file(path) as part, part.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """As `atomic_file`, for writers that open their file themselves: the name to write to until the block ends.
+
+    Raises:
+        UserError: if the system does not let the file be made, or has no space left.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
-    with _reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = part.open("wb")
     try:
-        with file:
-            yield file
-        with _reported(path):
+        with _reported(path, part):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
             os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
@@ -71,11 +80,16 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Turns the system's refusals (no right, no space, a file where a folder should be) into one line for the user."""
+def _reported(path: Path, *others: Path) -> Iterator[None]:
+    """Turns the system's refusals (no right, no space, a file where a folder should be) into one line for the user.
+
+    An error that names a file other than `path`, its folder and `others` is none of ours.
+    """
     try:
         yield
     except OSError as error:
+        if error.filename is not None and Path(error.filename) not in (path, *path.parents, *others):
+            raise
         raise UserError(f"Cannot write '{path}': {error.strerror or error}. Choose another place.") from error
 
 
