@@ -63,7 +63,9 @@ def trackeval_kitti_mots() -> Run:
         parallel = {"USE_PARALLEL": workers > 1, "NUM_PARALLEL_CORES": workers, "LOG_ON_ERROR": None}
         evaluator = trackeval.Evaluator({**quiet, **silent, **parallel})
         places = {"GT_FOLDER": str(folder / "gt"), "TRACKERS_FOLDER": str(folder / "pred")}
-        files = {"SEQMAP_FILE": str(folder / "seqmap"), "GT_LOC_FORMAT": "{gt_folder}/{seq}.txt"}
+        # a map of one sequence stops TrackEval's own reader ("Could not determine delimiter")
+        rows = [line.split() for line in (folder / "seqmap").read_text().splitlines()]
+        files = {"SEQ_INFO": {row[0]: int(row[3]) + 1 for row in rows}, "GT_LOC_FORMAT": "{gt_folder}/{seq}.txt"}
         dataset = trackeval.datasets.KittiMOTS({**quiet, **places, **files, "TRACKERS_TO_EVAL": ["tracker"]})
         metrics = [trackeval.metrics.CLEAR(quiet), trackeval.metrics.Identity(quiet), trackeval.metrics.HOTA()]
         result, _ = evaluator.evaluate([dataset], metrics)

@@ -16,6 +16,8 @@ Rows = Sequence[dict[str, Any]]
 def show(rows: Mapping[str, Rows], repeat: int, growth: Size) -> None:
     """Print the tables of what was measured."""
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # a file has no edge to wrap at
     if rows["compare"]:
         console.print(comparison_table(rows["compare"], repeat))
     if rows["growth"]:
