@@ -1,7 +1,8 @@
 """Amodal instance segmentation by classes: KINS, COCOA-cls and D2SA. COCOA, which has no classes, is in `cocoa`.
 
 Which mask of a results record is what: `eval.readers.amodal`. Visible and invisible masks are scored where the
-results have them. KINS' own evaluator was never published; its numbers in papers are COCOeval's on amodal masks.
+results have them. `overall` holds the means over classes, `summary` the first of them. KINS' own evaluator was never
+published; its numbers in papers are COCOeval's on amodal masks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from eval.rle import areas
 from eval.scores import Number, Scores
 
 RATE_TOLERANCE = 0.05  # by which a stated hidden fraction may differ from that of the masks without a warning
+
+_HEADLINES = ("_AP", "_AP50", "_AP_occluded")
 
 __all__ = ["COCOA", "COCOA_CLS", "D2SA", "KINS"]
 
@@ -60,14 +63,16 @@ class AmodalJob:
         parts = _parts(results, self.lone, self.request.pred.name)
         by_part = {part: amodal_ap(truth, found, part, self.area, self.occluded) for part in parts}
         names = {category.id: category.name for category in dataset.categories}
+        means = self._named(by_part)
         return Scores(
             protocol=self.name,
             version=self.version,
-            summary=self._named(by_part),
+            summary={name: value for name, value in means.items() if name.endswith(_HEADLINES)},
             classes={
                 name: self._named({part: _of_class(ap, category) for part, ap in by_part.items()})
                 for category, name in names.items()
             },
+            overall=means,
             warnings=(*dataset.notes, *_warnings(dataset, parts, len(results), self.request.pred.name)),
         )
 

@@ -70,12 +70,14 @@ class OcclusionLevelsJob:
         predicted = [answers.get(thing.id) for thing in true]
         self._require_masks(predicted)
         scored = score_given_boxes(true, predicted, self.rules)
+        overall = scored.scores()
         classes = {names[c]: scored.of(c).scores() for c in sorted({thing.category_id for thing in true})}
         return Scores(
             protocol=OCCLUSION_LEVELS.name,
             version=self.version,
-            summary=_summary(scored, classes) | _order_summary(true, predicted),
+            summary=_means(overall, classes, scored) | _order_summary(true, predicted),
             classes=classes,
+            overall=overall,
             warnings=(*dataset.notes, *self._warnings(predicted, scored)),
         )
 
@@ -136,12 +138,16 @@ class OcclusionLevelsJob:
         return warnings
 
 
-def _summary(scored: ScoredObjects, classes: Mapping[str, Mapping[str, Number]]) -> dict[str, Number]:
-    summary = scored.scores()
+def _means(
+    overall: Mapping[str, Number], classes: Mapping[str, Mapping[str, Number]], scored: ScoredObjects
+) -> dict[str, Number]:
+    """Every mean of each mode: over objects, over levels, and over classes of the means over their objects."""
+    means: dict[str, Number] = {}
     for mode in scored.values:
         defined = [value for value in (c[f"{mode}_mIoU"] for c in classes.values()) if value is not None]
-        summary[f"{mode}_mIoU_classes"] = float(np.mean(defined)) if defined else None
-    return summary
+        means |= {name: overall[name] for name in (f"{mode}_mIoU", f"{mode}_mIoU_levels")}
+        means[f"{mode}_mIoU_classes"] = float(np.mean(defined)) if defined else None
+    return means
 
 
 def _order_summary(true: Sequence[AmodalObject], predicted: Sequence[AmodalResult | None]) -> dict[str, Number]:

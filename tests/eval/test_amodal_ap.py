@@ -264,8 +264,8 @@ def test_a_perfect_answer_scores_one_in_all_parts(tmp_path: Path, protocol: str,
     scores = evaluate(protocol, *write(tmp_path, gt, pred))
     assert (scores.protocol, scores.version) == (protocol, "pycocotools 2.0.11 COCOeval, masks exchanged")
     for part in ("amodal", "visible", "invisible"):
-        assert scores.summary[f"{part}_AP"] == scores.summary[f"{part}_APs"] == pytest.approx(1), part
-        assert scores.summary[f"{part}_APl"] is None, part
+        assert scores.summary[f"{part}_AP"] == scores.overall[f"{part}_APs"] == pytest.approx(1), part
+        assert scores.overall[f"{part}_APl"] is None, part
     assert scores.classes["car"]["visible_AP"] == pytest.approx(1)
     assert set(scores.classes["tram"].values()) == {None}, "a class that neither side has"
     assert scores.warnings == ()
@@ -278,7 +278,7 @@ def test_results_of_amodal_masks_alone_score_amodal_masks_alone(tmp_path: Path) 
     assert scores.summary["amodal_AP_occluded"] == pytest.approx(1)
     assert scores.warnings == ("pred.json has no masks to score as visible and invisible.",)
     lone = evaluate("kins", *write(tmp_path, gt, [result(SEEN)]), options={"segmentation": "visible"})
-    assert (lone.summary["visible_AR1"], "amodal_AP" in lone.summary) == (0.5, False)
+    assert (lone.overall["visible_AR1"], "amodal_AP" in lone.overall) == (0.5, False)
 
 
 def test_vrsp_names_its_ranges_and_takes_the_ratio_as_area(tmp_path: Path) -> None:
@@ -288,9 +288,9 @@ def test_vrsp_names_its_ranges_and_takes_the_ratio_as_area(tmp_path: Path) -> No
     pred = [result(area=0.7), result(OTHER, area=0.9)]
     scores = evaluate("kins", *write(tmp_path, gt, pred), options={"area": "vrsp"})
     assert scores.version.endswith("areas as in VRSP ff12329")
-    assert [scores.summary[f"amodal_AP_visible{n}"] for n in (85, 75, 60)] == [pytest.approx(1), pytest.approx(1), None]
-    assert scores.summary["amodal_AR100"] == 1, "the second object counts nowhere"
-    assert "amodal_APs" not in scores.summary
+    assert [scores.overall[f"amodal_AP_visible{n}"] for n in (85, 75, 60)] == [pytest.approx(1), pytest.approx(1), None]
+    assert scores.overall["amodal_AR100"] == 1, "the second object counts nowhere"
+    assert "amodal_APs" not in scores.overall
 
 
 def test_a_stated_rate_that_masks_deny_is_warned_of(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_the_protocol_reports_classes_and_all_means(tmp_path: Path) -> None:
     assert set(found.classes) == {"car", "van"}
     assert (found.classes["car"]["amodal_mIoU"], found.classes["van"]["amodal_mIoU"]) == (1, None)
     assert found.classes["van"]["amodal_L4"] == pytest.approx(8 / 12), "nothing of the van is visible inside itself"
-    assert found.summary["objects_L4"] == 1
+    assert found.overall["objects_L4"] == 1
     assert (found.summary["amodal_mIoU"], found.summary["visible_mIoU_classes"]) == (1, 1)
     assert "order_pairs" not in found.summary, "the results tell no order"
 
@@ -242,7 +242,7 @@ def test_classes_and_levels_are_options(tmp_path: Path) -> None:
     pred = [answer(1), answer(3)]
     found = scores(tmp_path, KINS, pred, options={"classes": "car", "levels": "bayesian"})
     assert (found.version, set(found.classes)) == ("Bayesian-Amodal run_experiment 0751b04", {"car"})
-    assert [found.summary[f"objects_{level}"] for level in LEVELS] == [1, 0, 1, 0, 0]
+    assert [found.overall[f"objects_{level}"] for level in LEVELS] == [1, 0, 1, 0, 0]
 
 
 def test_missing_answers_count_as_nothing_if_that_is_allowed(tmp_path: Path) -> None:
