@@ -129,7 +129,7 @@ class VideoApJob:
         """Warnings about videos without predictions; one file for all cannot say whether they were looked at."""
         if self.official:
             if not any(self._found.values()):
-                raise RequestError(f"YTVOSeval stops with an IndexError, because {request.pred} holds no results.")
+                raise RequestError(f"The official loader stops with an IndexError, because {request.pred} holds no results.")
             return []
         shards = {video_id for _, video_id in files} - {None}
         absent = [

@@ -94,7 +94,7 @@ def index_results(
             record = entry.record
             if official and record.integer("video_id") not in videos:
                 raise RequestError(
-                    f"YTVOSeval stops with an AssertionError, because {record.where}.video_id is "
+                    f"The official loader stops with an AssertionError, because {record.where}.video_id is "
                     f"{record.integer('video_id')}, but no video has this id ({record.file}). Remove the record."
                 )
             of = record.known("video_id", videos, "video")
