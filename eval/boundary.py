@@ -66,7 +66,8 @@ def boundary_ious(first: Sequence[Rle], second: Sequence[Rle], crowd: Sequence[b
     touching = (result > 0) & ~regular
     rows, columns = (np.flatnonzero(touching.any(axis)).tolist() for axis in (1, 0))
     if rows:  # where masks share nothing, no boundary can make it less
-        of_boundaries = ious(boundaries([first[i] for i in rows]), boundaries([second[j] for j in columns]))
+        hollow = boundaries([first[i] for i in rows] + [second[j] for j in columns])
+        of_boundaries = ious(hollow[: len(rows)], hollow[len(rows) :])
         part = np.ix_(rows, columns)
         result[part] = np.minimum(result[part], of_boundaries)
     return result
