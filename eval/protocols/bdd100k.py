@@ -1,0 +1,255 @@
+"""BDD100K segmentation tracking: mMOTSA, mMOTSP and mIDF1 over eight classes, from JSON or from bitmask PNGs.
+
+`bdd100k_mots` equals scalabel 0.3.1 with motmetrics 1.4.0 on masks as run lengths (`bdd100k.eval.run -t seg_track`),
+`bdd100k_mots_bitmask` equals bdd100k 1.0.1's own evaluator of bitmasks. They differ in the order of the objects, which
+breaks ties, and in JSON masks can overlap: then no prediction of that frame counts.
+
+Videos are matched by name and frames by `frameIndex` (without it by name). `official` reproduces what the officials do
+with input that is wrong: as many videos on both sides are compared in the order of their names whatever those are,
+videos without predictions count as empty in JSON, masks of another size match nothing, and a predicted id that a frame
+has twice is one more prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.errors import SchemaError
+from eval.masks import MaskPairs, MaskTable, compare_masks
+from eval.protocols.bdd100k_rules import VOCABULARY, ClassSequence, Objects, SegTrackRules, VideoCounts, class_sequences
+from eval.protocols.bdd100k_verify import verify
+from eval.protocols.bdd100k_videos import listed, pair_files, pair_frames, pair_videos
+from eval.protocols.protocol import Column, Protocol, Request
+from eval.readers.bdd_bitmask import Instances, compare_codes, find_bitmasks, read_instances
+from eval.readers.scalabel import ScalabelLabels, read_masks
+from eval.scores import Scores
+from eval.sequences import Ints
+
+_JSON = SegTrackRules("bdd100k_mots", "scalabel 0.3.1 + motmetrics 1.4.0")
+_BITMASK = SegTrackRules("bdd100k_mots_bitmask", "bdd100k 1.0.1 + motmetrics 1.4.0")
+_MOST = 100  # predictions of a frame that bdd100k's evaluator of bitmasks has room for
+
+
+@dataclass(frozen=True)
+class JsonJob:
+    """A video is a unit.
+
+    Attributes:
+        rules: How to sum up.
+        gt, pred: The files.
+        videos: Name of each true video, and of the predicted one that is compared to it; None for none.
+    """
+
+    rules: SegTrackRules
+    gt: ScalabelLabels
+    pred: ScalabelLabels
+    videos: Sequence[tuple[str, str | None]]
+
+    @cached_property
+    def units(self) -> Sequence[str]:
+        """The true videos."""
+        return [name for name, _ in self.videos]
+
+    def score(self, index: int) -> VideoCounts:
+        """Counts of one video."""
+        gt, pred, pairs = self.masks(index)
+        counts = {name: found.counts() for name, found in _sequences(gt, pred, pairs).items()}
+        return VideoCounts(counts, _tolerated(gt, pred, pairs))
+
+    def combine(self, partials: Sequence[VideoCounts]) -> Scores:
+        """Sum over videos."""
+        return self.rules.scores(self.units, partials)
+
+    def sequences(self, index: int) -> dict[str, ClassSequence]:
+        """What counts of one video, by class; true rows are those of `masks`."""
+        return _sequences(*self.masks(index))
+
+    def masks(self, index: int) -> tuple[MaskTable, MaskTable, MaskPairs]:
+        """The true and the predicted masks of one video, compared.
+
+        Raises:
+            SchemaError: The files do not fit their format or one another.
+        """
+        gt_name, pred_name = self.videos[index]
+        gt_frames = self.gt.frames(gt_name)
+        gt_source = f"{self.gt.path.name}, video {gt_name}"
+        gt = read_masks(gt_frames, VOCABULARY, gt_source, official=self.rules.official)
+        refuse_repeats(gt, each_class=self.rules.official)
+        if pred_name is None:
+            pred = gt.select(np.zeros(0, np.int64))
+        else:
+            source = f"{self.pred.path.name}, video {pred_name}"
+            frames = pair_frames(gt_frames, self.pred.frames(pred_name), gt_source, source, self.rules.official)
+            size = (gt.height, gt.width) if len(gt) else None
+            pred = read_masks(frames, VOCABULARY, source, size, polygons=False, official=self.rules.official)
+            if not self.rules.official:
+                refuse_repeats(pred)
+        return gt, pred, compare_masks(gt, pred)
+
+
+def refuse_repeats(table: MaskTable, each_class: bool = False) -> None:
+    """Refuse an id that counts twice in a frame.
+
+    Args:
+        table: The masks.
+        each_class: Whether classes may share an id.
+
+    Raises:
+        SchemaError: There is such an id.
+    """
+    counted = np.flatnonzero(~_left_out(table))
+    columns = [table.ids, table.frames] if not each_class else [table.ids, table.categories, table.frames]
+    keys = np.stack([column[counted] for column in columns])
+    order = np.lexsort(keys)
+    same = np.flatnonzero((np.diff(keys[:, order]) == 0).all(0))
+    if len(same):
+        row = int(counted[order[same[0] + 1]])
+        raise SchemaError(
+            f"{table.where(row)}: two labels have the id of one track (number {table.ids[row]} in the order of the "
+            "names, where these are no numbers). Give every track of a video its own id."
+        )
+
+
+def _left_out(table: MaskTable) -> NDArray[np.bool_]:
+    return table.flags["ignored"] | table.flags["crowd"]
+
+
+def _sequences(gt: MaskTable, pred: MaskTable, pairs: MaskPairs) -> dict[str, ClassSequence]:
+    """Frames in which predicted masks overlap, of whatever class, lose all their predictions."""
+    overlapping = np.isin(pred.frames, pred.frames[pairs.second_overlaps[:, 0]])
+    truth = Objects(gt.frames, gt.ids, gt.categories, _left_out(gt))
+    found = Objects(pred.frames, pred.ids, pred.categories, _left_out(pred) | overlapping)
+    return class_sequences(gt.num_frames, truth, found, pairs)
+
+
+def _tolerated(gt: MaskTable, pred: MaskTable, pairs: MaskPairs) -> tuple[str, ...]:
+    warnings = []
+    if len(pairs.second_overlaps):
+        assert pred.records is not None
+        frames = pred.records[pairs.second_overlaps[:, 0]]
+        warnings.append(
+            f"{pred.source}: predicted masks overlap in {len(frames)} of {pred.num_frames} frames, and nothing that is "
+            f"predicted there counts (frames {listed(frames)})."
+        )
+    for table, areas in ((gt, pairs.first_areas), (pred, pairs.second_areas)):
+        empty = np.flatnonzero((areas == 0) & ~_left_out(table))
+        if len(empty):
+            warnings.append(f"{table.where(int(empty[0]))}: an empty mask matches nothing; the video has {len(empty)}.")
+    return tuple(warnings)
+
+
+@dataclass(frozen=True)
+class BitmaskJob:
+    """A video is a unit.
+
+    Attributes:
+        rules: How to sum up.
+        gt, pred: Frames of each video.
+        videos: Name of each true video, and of the predicted one that is compared to it; None for none.
+    """
+
+    rules: SegTrackRules
+    gt: Mapping[str, Mapping[str, Path]]
+    pred: Mapping[str, Mapping[str, Path]]
+    videos: Sequence[tuple[str, str | None]]
+
+    @cached_property
+    def units(self) -> Sequence[str]:
+        """The true videos."""
+        return [name for name, _ in self.videos]
+
+    def score(self, index: int) -> VideoCounts:
+        """Counts of one video."""
+        return VideoCounts({name: found.counts() for name, found in self.sequences(index).items()})
+
+    def combine(self, partials: Sequence[VideoCounts]) -> Scores:
+        """Sum over videos."""
+        return self.rules.scores(self.units, partials)
+
+    def sequences(self, index: int) -> dict[str, ClassSequence]:
+        """What counts of one video, by class.
+
+        Raises:
+            SchemaError: A file is no bitmask, or the sides do not fit.
+        """
+        gt_name, pred_name = self.videos[index]
+        frames = pair_files(self.gt[gt_name], None if pred_name is None else self.pred[pred_name], self.rules.official)
+        return class_sequences(len(frames), *_compare([self._compare_frame(*paths) for paths in frames]))
+
+    def _compare_frame(self, gt: Path, pred: Path | None) -> tuple[Instances, Instances, Ints]:
+        if pred is None:
+            truth, found = read_instances(gt), Instances.none()
+            shared = np.zeros((len(truth), 0), np.int64)
+        else:
+            truth, found, shared = compare_codes(gt, pred)
+        if self.rules.official and len(found) > _MOST:
+            raise SchemaError(f"{pred} has {len(found)} predictions; bdd100k's evaluator fails beyond {_MOST}.")
+        for side, path in ((truth, gt), (found, pred)):
+            unknown = np.flatnonzero(
+                ~side.ignored & ((side.categories < 1) | (side.categories > len(VOCABULARY.classes)))
+            )
+            if len(unknown) and not self.rules.official:
+                raise SchemaError(
+                    f"{path}: instance {side.ids[unknown[0]]} has category {side.categories[unknown[0]]}, expected "
+                    f"1..{len(VOCABULARY.classes)}. Export it again."
+                )
+        return truth, found, shared
+
+
+def _compare(frames: Sequence[tuple[Instances, Instances, Ints]]) -> tuple[Objects, Objects, MaskPairs]:
+    """Join the frames of a video."""
+    truth, found, shared = zip(*frames, strict=True)
+    pairs = [np.zeros((3, 0), np.int64)]
+    first = second = 0
+    for pixels in shared:
+        rows, columns = np.nonzero(pixels)
+        pairs.append(np.stack([rows + first, columns + second, pixels[rows, columns]]))
+        first, second = first + pixels.shape[0], second + pixels.shape[1]
+    areas = [np.concatenate([objects.areas for objects in side]) for side in (truth, found)]
+    none = np.zeros((0, 2), np.int64)
+    rows, others, joint = np.concatenate(pairs, axis=1)
+    return _joined(truth), _joined(found), MaskPairs(rows, others, joint, areas[0], areas[1], none, none)
+
+
+def _joined(frames: Sequence[Instances]) -> Objects:
+    return Objects(
+        np.repeat(np.arange(len(frames)), [len(objects) for objects in frames]),
+        np.concatenate([objects.ids for objects in frames]),
+        np.concatenate([objects.categories for objects in frames]) - 1,
+        np.concatenate([objects.ignored for objects in frames]),
+    )
+
+
+def _open_json(request: Request) -> JsonJob:
+    gt, pred = ScalabelLabels(request.gt), ScalabelLabels(request.pred)
+    videos, warnings = pair_videos(gt.videos, pred.videos, request, fills=True)
+    return JsonJob(replace(_JSON, official=request.official, warnings=warnings), gt, pred, videos)
+
+
+def _open_bitmask(request: Request) -> BitmaskJob:
+    gt, pred = find_bitmasks(request.gt), find_bitmasks(request.pred)
+    videos, warnings = pair_videos(list(gt), list(pred), request, fills=False)
+    return BitmaskJob(replace(_BITMASK, official=request.official, warnings=warnings), gt, pred, videos)
+
+
+def _protocol(rules: SegTrackRules, open: Callable[[Request], JsonJob | BitmaskJob]) -> Protocol:
+    ratios = ("MOTSA", "MOTSP", "IDF1")
+    counts = ("FP", "FN", "IDSW", "MT", "PT", "ML", "FM")
+    return Protocol(
+        name=rules.name,
+        version=rules.version,
+        open=open,
+        columns=(*map(Column, ratios), *(Column(name, 1.0, 0) for name in counts)),
+        official=True,
+        verify=lambda request, scores: verify(open(request), scores),
+    )
+
+
+BDD100K_MOTS = _protocol(_JSON, _open_json)
+BDD100K_MOTS_BITMASK = _protocol(_BITMASK, _open_bitmask)

@@ -1,0 +1,328 @@
+"""Scalabel JSON, in which BDD100K publishes and takes its labels: frames with labels, grouped into videos by name.
+
+A file holds {"frames": [...]} or the bare list; a folder's files are read as one. Only the names of the videos are
+looked for when a file is opened. A video's frames are parsed when they are asked for, so that each worker reads its
+own; of a file that holds several videos the parsed frames are kept, unless it is large: then its frames are indexed
+once and read one video at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_api
+
+from eval.errors import SchemaError
+from eval.masks import MaskTable
+from eval.readers.bezier_polygon import BezierError, fill_polygons
+from eval.readers.record import Record, load_json, records, shown
+from eval.readers.stream import read_item, stream_json
+
+_KEPT = 64 << 20  # bytes of a file with several videos that is parsed as a whole: some four times that in memory
+_VIDEO_NAME = re.compile(rb'"videoName"\s*:\s*("(?:[^"\\]|\\.)*")')
+_Place = tuple[str, int, int]  # what errors call a frame, its offset and its length in bytes
+_FLAGS = ("ignored", "crowd", "occluded", "truncated")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How a benchmark reads categories.
+
+    Attributes:
+        classes: Those that are scored.
+        renamed: Other names of theirs.
+        ignored: Names that stand for a class that nobody can tell apart: read as that class, and as to be ignored.
+        height, width: Of frames, where only polygons say what is in them.
+    """
+
+    classes: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    height: int = 720
+    width: int = 1280
+
+    def kinds(self) -> dict[str, tuple[int, bool]]:
+        """Index of the class, and whether the label is to be ignored, by name."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        kinds = {name: (i, False) for name, i in index.items()}
+        kinds |= {name: (index[own], True) for name, own in self.ignored.items()}
+        return kinds | {name: kinds[own] for name, own in self.renamed.items()}
+
+
+class ScalabelLabels:
+    """The frames of a file or folder, by video.
+
+    Attributes:
+        path: The file or folder.
+        videos: Names, sorted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._holders: dict[str, list[Path]] = defaultdict(list)  # files, in order
+        for file in _files(path):
+            for name in _video_names(file):
+                self._holders[name].append(file)
+        self.videos = tuple(sorted(self._holders))
+        self._places = {file: _index(file) for file in self._large_files()}
+        self._parsed: tuple[Path, list[Record]] | None = None
+
+    def __repr__(self) -> str:
+        return f"ScalabelLabels({self.path}: {len(self.videos)} videos)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_parsed": None}
+
+    def frames(self, video: str) -> list[Record]:
+        """A video's frames, by `frameIndex`; those without it count as 0, and equal ones keep the order of the files.
+
+        Raises:
+            SchemaError: A file is no JSON, or a frame no object with the name of its video.
+        """
+        found = [record for file in self._holders.get(video, ()) for record in self._records(file, video)]
+        return sorted(found, key=lambda record: frame_index(record) or 0)
+
+    def _records(self, file: Path, video: str) -> list[Record]:
+        if file in self._places:
+            return [_frame(read_item(file, *place), where, file) for where, *place in self._places[file][video]]
+        if self._parsed is None or self._parsed[0] != file:
+            self._parsed = None  # before the next is read: memory holds one
+            self._parsed = (file, list(_read(file)))
+        return [record for record in self._parsed[1] if record.values["videoName"] == video]
+
+    def _large_files(self) -> set[Path]:
+        """Files of several videos that are too large to be kept."""
+        several = [file for holders in self._holders.values() for file in holders]
+        return {file for file in set(several) if several.count(file) > 1 and file.stat().st_size > _KEPT}
+
+
+def frame_index(record: Record) -> int | None:
+    """Position of a frame in its video, None where the file leaves it open."""
+    if record.values.get("frameIndex") is None:
+        return None
+    return record.integer("frameIndex")
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise SchemaError(f"The folder '{path}' holds no .json files. Name a Scalabel file or a folder of such.")
+    return files
+
+
+def _video_names(file: Path) -> list[str]:
+    """Names in a file, found without parsing it; parses it only to say what is wrong where there is none."""
+    if not file.is_file():
+        raise SchemaError(f"There is no file '{file}'. Check the path.")
+    if file.stat().st_size:
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            names = dict.fromkeys(_VIDEO_NAME.findall(content))
+            if names:
+                return [json.loads(name) for name in names]
+    for _ in _read(file):
+        pass
+    return []
+
+
+def _read(file: Path) -> Iterator[Record]:
+    """The frames of a file, parsed at once."""
+    document = load_json(file)
+    where = ""
+    if isinstance(document, dict):
+        if "frames" not in document:
+            raise SchemaError(f"{file.name} has no field 'frames'. Is it a Scalabel file?")
+        document, where = document["frames"], "frames"
+    return (_named(record) for record in records(document, where, file.name))
+
+
+def _index(file: Path) -> dict[str, list[_Place]]:
+    """Where the frames of each video are in a file."""
+    places: dict[str, list[_Place]] = defaultdict(list)
+    for item in stream_json(file):
+        if item.member in ("", "frames") and item.index is not None:
+            record = _frame(item.value, item.where, file)
+            places[record.values["videoName"]].append((item.where, item.offset, item.length))
+    return places
+
+
+def _frame(value: Any, where: str, file: Path) -> Record:
+    if not isinstance(value, dict):
+        raise SchemaError(f"{where} is {shown(value)}, expected an object ({file.name}). Correct the record.")
+    return _named(Record(value, where, file.name))
+
+
+def _named(record: Record) -> Record:
+    if not isinstance(record.values.get("videoName"), str):
+        raise record.error("videoName", f"is {shown(record.values.get('videoName'))}", "Name the video of every frame.")
+    return record
+
+
+def read_masks(
+    frames: Sequence[Record],
+    vocabulary: Vocabulary,
+    source: str,
+    size: tuple[int, int] | None = None,
+    polygons: bool = True,
+    official: bool = False,
+) -> MaskTable:
+    """The masks of a video; labels without one (boxes) are left out.
+
+    Args:
+        frames: Of one video, in order.
+        vocabulary: What categories mean.
+        source: The file and the video, for errors.
+        size: (height, width) that masks must have; None takes that of the first.
+        polygons: Whether masks may be given as such; scalabel refuses predictions that are.
+        official: A mask of another size is empty, as nothing can match it, and an attribute is true as Python has it.
+
+    Returns:
+        Flags "ignored", "crowd", "occluded" and "truncated". Ids are the file's where they are numbers, else they count
+        the names from 1.
+
+    Raises:
+        SchemaError: A label is not what Scalabel writes, its category is unknown, or masks differ in size.
+    """
+    rows = _Rows(vocabulary, size, polygons, official)
+    for t, frame in enumerate(frames):
+        labels = frame.values.get("labels")
+        if labels is not None:
+            for i, label in enumerate(labels if isinstance(labels, list) else [labels]):
+                rows.add(t, i, label, frame)
+    height, width = rows.size or (vocabulary.height, vocabulary.width)
+    flags = np.array(rows.flags, bool).reshape(-1, len(_FLAGS))
+    numbers = np.array([t if frame_index(frame) is None else frame_index(frame) for t, frame in enumerate(frames)])
+    index = np.array(rows.frames, np.int64)
+    return MaskTable(
+        height,
+        width,
+        len(frames),
+        index,
+        _numbered(rows.ids),
+        np.array(rows.categories, np.int64),
+        rows.counts,
+        {name: flags[:, k].copy() for k, name in enumerate(_FLAGS)},
+        source,
+        numbers[index] if len(frames) else index,
+        "frame",
+    )
+
+
+class _Rows:
+    """The columns of a table of masks, filled label by label."""
+
+    def __init__(self, vocabulary: Vocabulary, size: tuple[int, int] | None, polygons: bool, official: bool) -> None:
+        self.vocabulary = vocabulary
+        self.kinds = vocabulary.kinds()
+        self.size = size
+        self._usual = None if size is None else list(size)
+        self.polygons = polygons
+        self.official = official
+        self.frames: list[int] = []
+        self.ids: list[str] = []
+        self.categories: list[int] = []
+        self.counts: list[str] = []
+        self.flags: list[tuple[bool, ...]] = []
+
+    def add(self, t: int, i: int, label: Any, frame: Record) -> None:
+        """Read one label of one frame; leaves out what has no mask."""
+        if type(label) is not dict:
+            raise frame.error(f"labels[{i}]", f"is {shown(label)}, expected an object", "Correct the label.")
+        category = label.get("category")
+        kind = self.kinds.get(category) if type(category) is str else None
+        if kind is None:
+            raise _label(label, i, frame).error(
+                "category",
+                f"is {shown(category)}, expected one of {', '.join(self.kinds)}",
+                "Rename the category or remove the label.",
+            )
+        counts = self._mask(label, i, frame)
+        if counts is None:
+            return
+        if type(label.get("id")) not in (str, int):
+            raise _label(label, i, frame).error("id", f"is {shown(label.get('id'))}", "Give every label an id.")
+        self.frames.append(t)
+        self.ids.append(str(label["id"]))
+        self.categories.append(kind[0])
+        self.counts.append(counts)
+        self.flags.append(self._flags(label, i, frame, kind[1]))
+
+    def _mask(self, label: dict[str, Any], i: int, frame: Record) -> str | None:
+        mask, polygons = label.get("rle"), label.get("poly2d")
+        if mask is None:
+            return None if polygons is None else self._filled(label, i, frame)
+        if type(mask) is dict and mask.get("size") == self._usual and type(mask.get("counts")) is str:
+            return mask["counts"]
+        if type(mask) is not dict or type(mask.get("counts")) is not str or not _is_size(mask.get("size")):
+            raise _label(label, i, frame).error(
+                "rle", f'is {shown(mask)}, expected {{"counts": a string, "size": [height, width]}}', "Export it again."
+            )
+        height, width = mask["size"]
+        if self.size is None:
+            self.size, self._usual = (height, width), [height, width]
+        elif self.size != (height, width):
+            return self._other_size(height, width, _label(label, i, frame))
+        return mask["counts"]
+
+    def _other_size(self, height: int, width: int, label: Record) -> str:
+        assert self.size is not None
+        if not self.official:
+            raise label.error(
+                "rle.size",
+                f"is [{height}, {width}], but the masks of this video have [height, width] {list(self.size)}",
+                "Export masks at the size of the frames.",
+            )
+        return mask_api.encode(np.zeros(self.size, np.uint8, order="F"))["counts"].decode()
+
+    def _filled(self, label: dict[str, Any], i: int, frame: Record) -> str:
+        if not self.polygons:
+            raise _label(label, i, frame).error("poly2d", "is all there is of the mask", "Write 'rle' in predictions.")
+        if self.size is None:
+            self.size = (self.vocabulary.height, self.vocabulary.width)
+        try:
+            mask = fill_polygons(label["poly2d"], *self.size)
+        except BezierError as error:
+            raise _label(label, i, frame).error(f"poly2d{error.place}", error.problem, "Correct the polygon.") from None
+        return mask_api.encode(np.asfortranarray(mask))["counts"].decode()
+
+    def _flags(self, label: dict[str, Any], i: int, frame: Record, ignored: bool) -> tuple[bool, ...]:
+        attributes = label.get("attributes")
+        if not attributes:
+            return (ignored, False, False, False)
+        if type(attributes) is not dict:
+            raise _label(label, i, frame).error(
+                "attributes", f"is {shown(attributes)}, expected an object", "Correct it."
+            )
+        values = [attributes.get(name) for name in _FLAGS]
+        for name, value in zip(_FLAGS, values, strict=True):
+            if value not in (None, False, True) and not self.official:
+                raise _label(label, i, frame).error(
+                    f"attributes.{name}", f"is {shown(value)}, expected true or false", "Correct the label."
+                )
+        return (ignored or bool(values[0]), *map(bool, values[1:]))
+
+
+def _label(label: dict[str, Any], i: int, frame: Record) -> Record:
+    return Record(label, f"{frame.where}.labels[{i}]", frame.file)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is list and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
+    """Ids as numbers; only whether two are equal matters."""
+    try:
+        return np.array([int(name) for name in names], np.int64)
+    except (ValueError, OverflowError):
+        return np.unique(names, return_inverse=True)[1].astype(np.int64) + 1
