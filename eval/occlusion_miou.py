@@ -17,7 +17,6 @@ float64 (there float32), visible pixels outside the amodal mask are no hidden pa
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -180,36 +179,38 @@ def score_given_boxes(
     has_pixels = (areas([t.amodal for t in true]) > 0) & (areas([t.visible for t in true]) > 0)
     pairs = [pair for pair, counts in zip(zip(true, predicted, strict=True), has_pixels, strict=True) if counts]
     hidden = hidden_fractions([t.amodal for t, _ in pairs], [t.visible for t, _ in pairs])
-    ious: dict[Mode, list[float]] = defaultdict(list)
-    for t, p in pairs:
-        for mode, iou in _ious(t, p).items():
-            ious[mode].append(iou)
+    answered = [i for i, (_, p) in enumerate(pairs) if p is not None]
+    answers = [(t, p) for t, p in pairs if p is not None]
+    values = {}
+    for mode, masks in _masks(answers).items():
+        values[mode] = np.zeros(len(pairs))
+        values[mode][answered] = _ious(*masks) * [p.category_id in (None, t.category_id) for t, p in answers]
     return ScoredObjects(
-        categories=np.array([t.category_id for t, _ in pairs], np.int64),
-        levels=rules.levels(hidden),
-        values={mode: np.array(ious[mode]) for mode in MODES if len(ious[mode]) == len(pairs)},
+        categories=np.array([t.category_id for t, _ in pairs], np.int64), levels=rules.levels(hidden), values=values
     )
 
 
-def _ious(true: TrueObject, predicted: PredictedObject | None) -> dict[Mode, float]:
-    if predicted is None:
-        return dict.fromkeys(MODES, 0.0)
-    masks: dict[Mode, tuple[Rle, Rle]] = {}
-    if predicted.amodal is not None:
-        masks["amodal"] = true.amodal, predicted.amodal
-    if predicted.visible is not None:
-        masks["visible"] = true.visible, predicted.visible
-    if predicted.amodal is not None and predicted.visible is not None:
-        truth, guess = hidden_parts([true.amodal, predicted.amodal], [true.visible, predicted.visible])
+def _masks(pairs: Sequence[tuple[TrueObject, PredictedObject]]) -> dict[Mode, tuple[list[Rle], list[Rle]]]:
+    """True and predicted masks of each mode that all predictions have."""
+    amodal = [p.amodal for _, p in pairs if p.amodal is not None]
+    visible = [p.visible for _, p in pairs if p.visible is not None]
+    masks: dict[Mode, tuple[list[Rle], list[Rle]]] = {}
+    if len(amodal) == len(pairs):
+        masks["amodal"] = [t.amodal for t, _ in pairs], amodal
+    if len(visible) == len(pairs):
+        masks["visible"] = [t.visible for t, _ in pairs], visible
+    if len(masks) == 2:
+        sides = zip(masks["amodal"], masks["visible"], strict=True)
+        truth, guess = (hidden_parts(whole, seen) for whole, seen in sides)
         masks["invisible"] = truth, guess
-    correct = predicted.category_id is None or predicted.category_id == true.category_id
-    return {mode: _iou(truth, guess) * correct for mode, (truth, guess) in masks.items()}
+    return masks
 
 
-def _iou(first: Rle, second: Rle) -> float:
-    shared = int(shared_pixels([first], [second])[0])
-    union = int(areas([first, second]).sum()) - shared
-    return shared / union if union else float("nan")
+def _ious(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
+    """IoU of the i-th masks of two lists, NaN where both are empty."""
+    shared = shared_pixels(first, second)
+    union = areas(first) + areas(second) - shared
+    return np.divide(shared, union, out=np.full(len(union), np.nan), where=union > 0)
 
 
 def _box(thing: TrueObject, extent: Extent) -> Box:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
-from eval.readers.segmentation import runs_of
 from eval.rle import Rle, areas
+from eval.runs import decode_runs
 
 
 def shared_pixels(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.int64]:
@@ -29,7 +30,7 @@ def hidden_parts(amodal: Sequence[Rle], visible: Sequence[Rle]) -> list[Rle]:
     Raises:
         ValueError: Two masks differ in size.
     """
-    return [_merged(a, _complement(v)) for a, v in zip(amodal, visible, strict=True)]
+    return [_merged(a, v) for a, v in zip(amodal, _complements(visible), strict=True)]
 
 
 def hidden_fractions(amodal: Sequence[Rle], visible: Sequence[Rle]) -> NDArray[np.float64]:
@@ -50,9 +51,17 @@ def _merged(first: Rle, second: Rle) -> Rle:
     return {"size": first["size"], "counts": merged["counts"].decode()}
 
 
-def _complement(mask: Rle) -> Rle:
-    height, width = mask["size"]
-    runs = runs_of(mask["counts"]).tolist()
-    runs = runs[1:] if runs[0] == 0 else [0, *runs]
-    encoded = mask_api.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return {"size": [height, width], "counts": encoded["counts"].decode()}
+def _complements(masks: Sequence[Rle]) -> list[Rle]:
+    """What each mask leaves of its image."""
+    complements: dict[int, Rle] = {}
+    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, mask in enumerate(masks):
+        by_size[tuple(mask["size"])].append(i)
+    for (height, width), indices in by_size.items():
+        runs = decode_runs([masks[i]["counts"] for i in indices], height, width)
+        lengths = np.stack([runs.background, runs.foreground], axis=1).ravel()
+        for i, own in zip(indices, np.split(lengths, 2 * runs.first[1:]), strict=True):
+            counts = own[1:] if own[0] == 0 else np.concatenate([[0], own])
+            encoded = mask_api.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+            complements[i] = {"size": [height, width], "counts": encoded["counts"].decode()}
+    return [complements[i] for i in range(len(masks))]

@@ -11,19 +11,20 @@ Source: the code of amodalAPI (543c72c) and files of the dataset.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pycocotools import mask as mask_api
 
 from eval.readers.amodal import (
     AmodalDataset,
     AmodalObject,
+    Masks,
     area_of,
     box_of,
     empty_mask,
-    mask_of,
+    masks_of,
     require_annotations,
-    required_mask,
+    required,
 )
 from eval.readers.coco import Image, read_images
 from eval.readers.record import Category, Record, by_id, records, shown, table
@@ -46,33 +47,48 @@ def cocoa_dataset(document: Record) -> AmodalDataset:
     first: dict[int, Record] = {}
     for image_id, record in annotations:
         first.setdefault(image_id, record)
-    objects = [thing for image_id, record in first.items() for thing in _regions(record, image_of[image_id])]
+    regions = {image_id: _regions(record) for image_id, record in first.items()}
+    written = [region for members in regions.values() for region in members]
+    masks = iter(masks_of(written, image_of, lambda record: ("segmentation", "visible_mask")))
+    objects = [
+        thing
+        for image_id, members in regions.items()
+        for thing in _objects(first[image_id], members, [next(masks) for _ in members], image_of[image_id])
+    ]
     more = len(annotations) - len(first)
     notes = (f"{document.file}: {more} annotations of images that have one already are left out.",) if more else ()
     return AmodalDataset(document.file, images, tuple(objects), (REGION,), notes)
 
 
-def _regions(annotation: Record, image: Image) -> list[AmodalObject]:
-    fields = annotation.values.get("regions")
-    regions = list(records(fields, f"{annotation.where}.regions", annotation.file))
+def _regions(annotation: Record) -> list[Record]:
+    """The regions of an annotation, which are told its image."""
+    found = records(annotation.values.get("regions"), f"{annotation.where}.regions", annotation.file)
+    image_id = {"image_id": annotation.integer("image_id")}
+    regions = [Record({**region.values, **image_id}, region.where, region.file) for region in found]
     if len(regions) >= REGION_STEP:
-        raise annotation.error(
-            "regions", f"has {len(regions)} entries, at most {REGION_STEP - 1} can be numbered", "Split the image."
-        )
+        problem = f"has {len(regions)} entries, at most {REGION_STEP - 1} can be numbered"
+        raise annotation.error("regions", problem, "Split the annotation.")
+    return regions
+
+
+def _objects(
+    annotation: Record, regions: Sequence[Record], masks: Sequence[Masks], image: Image
+) -> Iterator[AmodalObject]:
     first_id = annotation.integer("id") * REGION_STEP + 1
-    masks = [required_mask(region, image, "segmentation", "amodal") for region in regions]
+    amodal = [required(r, m, "segmentation", "amodal") for r, m in zip(regions, masks, strict=True)]
     behind = _constraints(annotation, len(regions))
     if behind is None:
-        behind = _behind(regions, masks)
-    return [
-        _region(region, image, mask, first_id + i, [first_id + j for j in behind[i]])
-        for i, (region, mask) in enumerate(zip(regions, masks, strict=True))
-    ]
+        behind = _behind(regions, amodal)
+    for i, region in enumerate(regions):
+        numbers = tuple(first_id + j for j in behind[i])
+        yield _object(region, image, amodal[i], masks[i]["visible_mask"], first_id + i, numbers)
 
 
-def _region(record: Record, image: Image, amodal: Rle, number: int, behind: Sequence[int]) -> AmodalObject:
+def _object(
+    record: Record, image: Image, amodal: Rle, visible: Rle | None, number: int, behind: tuple[int, ...]
+) -> AmodalObject:
     rate = record.fraction(record.number("occlude_rate"), "occlude_rate")
-    visible = mask_of(record, image, "visible_mask") or (empty_mask(image) if rate == 1 else amodal)
+    visible = visible or (empty_mask(image) if rate == 1 else amodal)
     x, y, width, height = mask_api.toBbox(visible).tolist()
     return AmodalObject(
         id=number,
@@ -85,7 +101,7 @@ def _region(record: Record, image: Image, amodal: Rle, number: int, behind: Sequ
         area=area_of(record, amodal, "area"),
         occlude_rate=rate,
         is_stuff=record.flag("isStuff"),
-        in_front_of=tuple(behind),
+        in_front_of=behind,
     )
 
 

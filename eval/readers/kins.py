@@ -14,14 +14,13 @@ from __future__ import annotations
 from eval.readers.amodal import (
     AmodalDataset,
     AmodalObject,
+    WrittenObject,
     area_of,
     box_of,
     coco_like,
     empty_mask,
-    mask_of,
-    required_mask,
+    required,
 )
-from eval.readers.coco import Image
 from eval.readers.record import Record
 
 
@@ -31,20 +30,27 @@ def kins_dataset(document: Record) -> AmodalDataset:
     Raises:
         SchemaError: A record does not fit.
     """
-    return coco_like(document, _object)
+    return coco_like(document, _fields, _object)
 
 
-def _object(record: Record, image: Image, category_id: int) -> AmodalObject:
+def _fields(record: Record) -> tuple[str, str]:
+    """Names of the amodal and the visible mask."""
+    names = ("a_segm", "i_segm") if "a_segm" in record.values else ("segmentation", "inmodal_seg")
+    if names[1] not in record.values:
+        raise record.error(names[1], "is missing, expected the inmodal mask", "Is this a file of another format?")
+    return names
+
+
+def _object(written: WrittenObject) -> AmodalObject:
+    record = written.record
     is_2020 = "a_segm" in record.values
-    amodal_name, visible_name = ("a_segm", "i_segm") if is_2020 else ("segmentation", "inmodal_seg")
-    if visible_name not in record.values:
-        raise record.error(visible_name, "is missing, expected the inmodal mask", "Is this a file of another format?")
-    amodal = required_mask(record, image, amodal_name, "amodal")
-    visible = mask_of(record, image, visible_name) or empty_mask(image)
+    amodal_name, visible_name = _fields(record)
+    amodal = required(record, written.masks, amodal_name, "amodal")
+    visible = written.masks[visible_name] or empty_mask(written.image)
     return AmodalObject(
         id=record.integer("id"),
-        image_id=image.id,
-        category_id=category_id,
+        image_id=written.image.id,
+        category_id=written.category_id,
         amodal=amodal,
         visible=visible,
         amodal_box=box_of(record, "a_bbox" if is_2020 else "bbox", amodal),

@@ -14,15 +14,14 @@ from pycocotools import mask as mask_api
 from eval.readers.amodal import (
     AmodalDataset,
     AmodalObject,
+    WrittenObject,
     area_of,
     box_of,
     coco_like,
     empty_mask,
     ids,
-    mask_of,
-    required_mask,
+    required,
 )
-from eval.readers.coco import Image
 from eval.readers.record import Record
 from eval.rle import Rle
 
@@ -33,7 +32,7 @@ def visible_mask_dataset(document: Record) -> AmodalDataset:
     Raises:
         SchemaError: A record does not fit.
     """
-    return coco_like(document, _object)
+    return coco_like(document, lambda record: ("segmentation", "visible_mask"), _object)
 
 
 def synthetic_dataset(document: Record) -> AmodalDataset:
@@ -42,18 +41,19 @@ def synthetic_dataset(document: Record) -> AmodalDataset:
     Raises:
         SchemaError: A record does not fit.
     """
-    return coco_like(document, _synthetic)
+    return coco_like(document, lambda record: ("segmentation", "amodal_segmentation"), _synthetic)
 
 
-def _object(record: Record, image: Image, category_id: int) -> AmodalObject:
-    amodal = required_mask(record, image, "segmentation", "amodal")
+def _object(written: WrittenObject) -> AmodalObject:
+    record = written.record
+    amodal = required(record, written.masks, "segmentation", "amodal")
     rate = record.fraction(record.values.get("occlude_rate"), "occlude_rate")
-    visible = _visible(record, image, amodal, rate)
+    visible = _visible(written, amodal, rate)
     x, y, width, height = mask_api.toBbox(visible).tolist()
     return AmodalObject(
         id=record.integer("id"),
-        image_id=image.id,
-        category_id=category_id,
+        image_id=written.image.id,
+        category_id=written.category_id,
         amodal=amodal,
         visible=visible,
         amodal_box=box_of(record, "bbox", amodal),
@@ -64,22 +64,26 @@ def _object(record: Record, image: Image, category_id: int) -> AmodalObject:
     )
 
 
-def _visible(record: Record, image: Image, amodal: Rle, rate: float | None) -> Rle:
-    if record.values.get("visible_mask") is None:
+def _visible(written: WrittenObject, amodal: Rle, rate: float | None) -> Rle:
+    if written.record.values.get("visible_mask") is None:
         if rate == 0:
             return amodal
-        problem = f"is missing, but occlude_rate is {'missing too' if rate is None else rate}"
-        raise record.error("visible_mask", problem, "Add the visible mask, or occlude_rate 0 if nothing is hidden.")
-    return mask_of(record, image, "visible_mask") or empty_mask(image)
+        raise written.record.error(
+            "visible_mask",
+            f"is missing, but occlude_rate is {'missing too' if rate is None else rate}",
+            "Add the visible mask, or occlude_rate 0 if nothing is hidden.",
+        )
+    return written.masks["visible_mask"] or empty_mask(written.image)
 
 
-def _synthetic(record: Record, image: Image, category_id: int) -> AmodalObject:
-    amodal = required_mask(record, image, "amodal_segmentation", "amodal")
-    visible = mask_of(record, image, "segmentation") or empty_mask(image)
+def _synthetic(written: WrittenObject) -> AmodalObject:
+    record = written.record
+    amodal = required(record, written.masks, "amodal_segmentation", "amodal")
+    visible = written.masks["segmentation"] or empty_mask(written.image)
     return AmodalObject(
         id=record.integer("id"),
-        image_id=image.id,
-        category_id=category_id,
+        image_id=written.image.id,
+        category_id=written.category_id,
         amodal=amodal,
         visible=visible,
         amodal_box=box_of(record, "amodal_bbox", amodal),

@@ -75,7 +75,7 @@ def test_pairs_agree_in_direction_or_in_having_none() -> None:
 
 @pytest.mark.skipif(not COCOA_DEMO.exists(), reason=f"no COCOA sample at {COCOA_DEMO}")
 def test_order_of_real_scenes_told_right_and_told_by_the_lower_edge(tmp_path: Path) -> None:
-    """50 pairs of regions of COCOA's demo images overlap; in 24 of them the one whose visible box ends lower is in front."""
+    """50 pairs of regions of COCOA's demo images overlap; in 24 the one whose visible box ends lower is in front."""
     annotations = [json.loads(path.read_text()) for path in sorted(COCOA_DEMO.glob("*.json"))]
     images, right, wrong = [], [], []
     for raw in annotations:
