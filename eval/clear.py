@@ -109,15 +109,15 @@ def clear(sequence: TrackingSequence, threshold: float = 0.5) -> Clear:
         return Clear(fp=num_predicted)
     matches = clear_matches(sequence, threshold)
     tp = len(matches)
-    idsw, frag = _breaks(sequence, matches)
+    switched, fragmented = breaks(sequence, matches)
     # In a frame similarities are added one after the other, then the frames, as TrackEval does.
     by_frame = np.bincount(sequence.frames[matches], sequence.similarity[matches], sequence.num_frames)
     return Clear(
         tp,
         num_truth - tp,
         num_predicted - tp,
-        idsw,
-        frag,
+        int(switched.sum()),
+        int(fragmented.sum()),
         *_tracked(sequence, matches),
         frames=sequence.num_frames,
         motp_sum=float(np.cumsum(by_frame)[-1]),
@@ -143,6 +143,30 @@ def clear_matches(sequence: TrackingSequence, threshold: float = 0.5) -> Ints:
     return np.flatnonzero(matched)
 
 
+def breaks(sequence: TrackingSequence, matches: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which matches are identity switches, and which end fragmentations.
+
+    Each true object's matches in time are compared with the one before.
+
+    Args:
+        sequence: The video.
+        matches: (M,) of its pairs, as of `clear_matches`.
+
+    Returns:
+        (M,) and (M,).
+    """
+    gt = sequence.gt_index[sequence.gt[matches]]
+    order = np.argsort(gt, kind="stable")
+    same_object = np.diff(gt[order]) == 0
+    pred = sequence.pred_index[sequence.pred[matches]][order]
+    frames = sequence.frames[matches][order]
+    missed_between = _frame_before(sequence)[frames[1:]] != frames[:-1]
+    switched, fragmented = np.zeros(len(order), bool), np.zeros(len(order), bool)
+    switched[order[1:]] = same_object & (pred[1:] != pred[:-1])
+    fragmented[order[1:]] = same_object & missed_between
+    return switched, fragmented
+
+
 def _frame_before(sequence: TrackingSequence) -> Ints:
     """(num_frames + 1,) the latest earlier frame with objects on both sides, or -1.
 
@@ -158,17 +182,6 @@ def _same_ids(sequence: TrackingSequence, here: slice, last: slice, matched: NDA
     gt, pred = sequence.gt_index[sequence.gt], sequence.pred_index[sequence.pred]
     keys, earlier = (gt[pairs] * sequence.num_pred_ids + pred[pairs] for pairs in (here, last))
     return np.isin(keys, earlier[matched])
-
-
-def _breaks(sequence: TrackingSequence, matches: Ints) -> tuple[int, int]:
-    """Identity switches and fragmentations: each true object's matches in time, each compared with the one before."""
-    gt = sequence.gt_index[sequence.gt[matches]]
-    order = np.argsort(gt, kind="stable")
-    same_object = np.diff(gt[order]) == 0
-    pred = sequence.pred_index[sequence.pred[matches]][order]
-    frames = sequence.frames[matches][order]
-    missed_between = _frame_before(sequence)[frames[1:]] != frames[:-1]
-    return int((same_object & (pred[1:] != pred[:-1])).sum()), int((same_object & missed_between).sum())
 
 
 def _tracked(sequence: TrackingSequence, matches: Ints) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.clear import Clear, clear
+from eval.by_occlusion import MatchedObjects, OcclusionCounts, OcclusionScale, by_occlusion, occlusion_rows
+from eval.clear import Clear, breaks, clear, clear_matches
 from eval.errors import RequestError
 from eval.hota import Hota, hota
 from eval.identity import Identity, identity
@@ -37,9 +38,10 @@ from eval.protocols.mots_sequences import (
     size_of,
 )
 from eval.protocols.protocol import Column, Protocol, Request
+from eval.readers.kitti_labels import OcclusionFiles, find_occlusion_files
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MotsRows
 from eval.scores import Number, Scores
-from eval.sequences import TrackingSequence, ambiguous, assign
+from eval.sequences import Ints, TrackingSequence, ambiguous, assign
 
 _EPS = float(np.finfo(float).eps)
 _NEVER = -10_000.0  # TrackEval's score of a pair that must not match
@@ -76,14 +78,18 @@ CHALLENGE = MotsRules("mots_challenge", "MOTSChallenge", {"pedestrian": 2}, firs
 
 @dataclass(frozen=True, eq=False)
 class MotsCounts:
-    """The three metrics' sums of one class, of one sequence or of many."""
+    """The three metrics' sums of one class, of one sequence or of many; `occlusion` is None unless asked for."""
 
     clear: Clear = Clear()
     identity: Identity = Identity()
     hota: Hota = Hota()
+    occlusion: OcclusionCounts | None = None
 
     def __add__(self, other: MotsCounts) -> MotsCounts:
-        return MotsCounts(self.clear + other.clear, self.identity + other.identity, self.hota + other.hota)
+        occlusion = other.occlusion if self.occlusion is None else self.occlusion
+        if self.occlusion is not None and other.occlusion is not None:
+            occlusion = self.occlusion + other.occlusion
+        return MotsCounts(self.clear + other.clear, self.identity + other.identity, self.hota + other.hota, occlusion)
 
     def numbers(self) -> dict[str, Number]:
         """By the names of the MOTS benchmarks."""
@@ -108,6 +114,7 @@ class MotsJob:
 
     rules: MotsRules
     sides: MotsSides
+    occlusion: OcclusionFiles | None = None
 
     @cached_property
     def units(self) -> Sequence[str]:
@@ -116,8 +123,12 @@ class MotsJob:
 
     def score(self, index: int) -> dict[str, MotsCounts]:
         """Counts of one sequence, by class."""
-        sequence = self.read(self.units[index])
-        return {name: count_class(sequence, category) for name, category in self.rules.classes.items()}
+        unit, classes = self.units[index], self.rules.classes
+        sequence = self.read(unit)
+        if self.occlusion is None:
+            return {name: count_class(sequence, category) for name, category in classes.items()}
+        levels, scale = self._levels(unit, sequence, self.occlusion), self.occlusion.scale
+        return {name: count_class(sequence, category, levels, scale) for name, category in classes.items()}
 
     def combine(self, partials: Sequence[dict[str, MotsCounts]]) -> Scores:
         """Sum over the sequences."""
@@ -132,6 +143,7 @@ class MotsJob:
                 unit: {name: counts.numbers_of_one() for name, counts in part.items()}
                 for unit, part in zip(self.units, partials, strict=True)
             },
+            by_occlusion=occlusion_rows({name: c.occlusion for name, c in sums.items() if c.occlusion is not None}),
             warnings=self.sides.warnings + self._without_truth(sums),
         )
 
@@ -150,6 +162,14 @@ class MotsJob:
         pred = rows.table(first, gt.num_frames, size_of(gt), classes=self._classes(rows))
         return compare_tables(gt, pred)
 
+    def _levels(self, unit: str, sequence: MotsSequence, files: OcclusionFiles) -> Ints:
+        """Of every row of the ground truth; those of ignore regions mean nothing."""
+        levels = np.zeros(len(sequence.gt), np.int64)
+        objects = sequence.gt.categories != IGNORE_CLASS
+        frames = sequence.gt.frames[objects] + self.sides.first_frame
+        levels[objects] = files.levels(unit, frames, sequence.gt.ids[objects])
+        return levels
+
     def _classes(self, rows: MotsRows) -> tuple[int, ...]:
         known = (*CLASSES.values(), IGNORE_CLASS)
         return tuple(np.unique(rows.categories).tolist()) if self.sides.official else known
@@ -161,11 +181,19 @@ class MotsJob:
         return tuple(f"The ground truth has no {name}; its scores are TrackEval's for none." for name in empty)
 
 
-def count_class(sequence: MotsSequence, category: int) -> MotsCounts:
-    """CLEAR, Identity and HOTA of one class."""
+def count_class(
+    sequence: MotsSequence, category: int, levels: Ints | None = None, scale: OcclusionScale | None = None
+) -> MotsCounts:
+    """CLEAR, Identity and HOTA of one class; CLEAR by occlusion too, given the level of every true mask."""
     objects = sequence.of_class(category)
     objects = objects.keep_pred(counted(objects, sequence.ignored_share(category)))
-    return MotsCounts(clear(objects), identity(objects), hota(objects))
+    counts = MotsCounts(clear(objects), identity(objects), hota(objects))
+    if levels is None or scale is None:
+        return counts
+    matches = clear_matches(objects)
+    matched = MatchedObjects(objects.gt[matches], objects.similarity[matches], *breaks(objects, matches))
+    levels = levels[sequence.gt.categories == category]
+    return replace(counts, occlusion=by_occlusion(objects, matched, levels, scale))
 
 
 def counted(sequence: TrackingSequence, ignored_share: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -189,7 +217,13 @@ def counted(sequence: TrackingSequence, ignored_share: NDArray[np.float64]) -> N
 
 
 def _open(rules: MotsRules, request: Request) -> MotsJob:
-    return MotsJob(rules, open_sides(request, rules.first_frame, rules.header))
+    if request.by_occlusion is True:
+        raise RequestError(
+            f"The ground truth of {rules.name} does not say how hidden objects are. Give --by-occlusion a folder or "
+            "zip: KITTI's label_02, or hidden fractions ('frame id hidden' per line)."
+        )
+    occlusion = find_occlusion_files(request.by_occlusion) if isinstance(request.by_occlusion, Path) else None
+    return MotsJob(rules, open_sides(request, rules.first_frame, rules.header), occlusion)
 
 
 def _verify(rules: MotsRules, request: Request, scores: Scores) -> float:
@@ -287,6 +321,7 @@ def _protocol(rules: MotsRules) -> Protocol:
         columns=(*map(Column, columns), *(Column(name, 1.0, 0) for name in counts)),
         seqmap=True,
         official=True,
+        by_occlusion=True,
         verify=partial(_verify, rules),
     )
 

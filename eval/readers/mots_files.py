@@ -46,9 +46,9 @@ class MotsFiles:
         names = self.files[sequence]
         if names[0].endswith(".txt"):
             shown = names[0] if names[0].endswith("/gt.txt") else PurePosixPath(names[0]).name
-            return parse_mots(self._bytes(names)[0], shown)
+            return parse_mots(self.contents(names)[0], shown)
         stems = [PurePosixPath(name).stem for name in names]
-        return parse_mots_png(zip(map(int, stems), stems, self._bytes(names), strict=True), sequence)
+        return parse_mots_png(zip(map(int, stems), stems, self.contents(names), strict=True), sequence)
 
     def num_images(self, sequence: str) -> int | None:
         """Images of a sequence, or None where it is a text file."""
@@ -65,14 +65,15 @@ class MotsFiles:
             return self.num_images(sequence)
         info = configparser.ConfigParser()
         try:
-            info.read_string(self._bytes([self.infos[sequence]])[0].decode())
+            info.read_string(self.contents([self.infos[sequence]])[0].decode())
             return info.getint("Sequence", "seqLength")
         except (configparser.Error, ValueError):
             raise SchemaError(
                 f"{self.infos[sequence]} states no seqLength in a section [Sequence]. Add it, or remove the file."
             ) from None
 
-    def _bytes(self, names: Iterable[str]) -> list[bytes]:
+    def contents(self, names: Iterable[str]) -> list[bytes]:
+        """What files of `files` or `infos` hold."""
         if self.path.is_dir():
             return [(self.path / name).read_bytes() for name in names]
         if self.path.suffix == ".txt":

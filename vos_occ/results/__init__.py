@@ -6,6 +6,7 @@ from vos_occ.results.coco import write_coco_dataset
 from vos_occ.results.jsonl import Header, JsonlVideo, JsonlWriter, read_jsonl
 from vos_occ.results.mot import MotWriter
 from vos_occ.results.mots_png import MotsPngWriter
+from vos_occ.results.mots_txt import MotsTxtWriter
 from vos_occ.results.output import require_new, write_atomically
 from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_shard, write_ytvis_dataset
 
@@ -15,6 +16,7 @@ __all__ = [
     "JsonlWriter",
     "MotWriter",
     "MotsPngWriter",
+    "MotsTxtWriter",
     "YtvisTracks",
     "merge_shards",
     "read_jsonl",

@@ -1,0 +1,67 @@
+"""What both MOTS formats, PNG and text, ask of a frame: every pixel has one owner, and every track one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_occ.structures import rle
+from vos_occ.structures.errors import InputError
+from vos_occ.structures.frame_result import FrameResult
+
+INSTANCES_PER_CLASS = 1000  # an object's id is class id * 1000 + instance number
+MAX_CLASS_ID = np.iinfo(np.uint16).max // INSTANCES_PER_CLASS - 1  # in a 16-bit image
+
+
+def pixel_owners(result: FrameResult) -> NDArray[np.int32]:
+    """(height, width), 1 + index of the object that each pixel goes to, 0 for none; the highest score wins."""
+    owners = np.zeros((result.height, result.width), np.int32)
+    for i in np.argsort(result.scores, kind="stable"):
+        crop, x0, y0 = rle.decode_box(result.masks[i])
+        h, w = crop.shape
+        owners[y0 : y0 + h, x0 : x0 + w][crop] = i + 1
+    return owners
+
+
+class MotsIds:
+    """The ids of a video's tracks. A track keeps the class of its first frame: another would read as a new object.
+
+    Args:
+        name: of the format, for errors.
+        class_ids: the class id of each label, 1..64; None takes label + 1.
+    """
+
+    def __init__(self, name: str, class_ids: Sequence[int] | None) -> None:
+        self._name = name
+        self._class_ids = None if class_ids is None else list(class_ids)
+        self._class_of_track: dict[int, int] = {}
+
+    def of(self, result: FrameResult) -> list[tuple[int, int]]:
+        """(class id, object id) of each object.
+
+        Raises:
+            InputError: if a track id or class id does not fit.
+        """
+        return [self._of(*pair) for pair in zip(result.track_ids.tolist(), result.labels.tolist(), strict=True)]
+
+    def _of(self, track_id: int, label: int) -> tuple[int, int]:
+        if track_id >= INSTANCES_PER_CLASS:
+            raise InputError(
+                f"{self._name} holds instance numbers up to {INSTANCES_PER_CLASS - 1}, found track id {track_id}. "
+                "Split the video, or use the JSONL output."
+            )
+        class_id = self._class_of_track.setdefault(track_id, self._class_id(label))
+        return class_id, class_id * INSTANCES_PER_CLASS + track_id
+
+    def _class_id(self, label: int) -> int:
+        if self._class_ids is not None and label >= len(self._class_ids):
+            raise InputError(f"Label {label} has no class id, {len(self._class_ids)} are given. Give one per class.")
+        class_id = label + 1 if self._class_ids is None else self._class_ids[label]
+        if not 1 <= class_id <= MAX_CLASS_ID:
+            raise InputError(
+                f"{self._name} holds class ids 1 to {MAX_CLASS_ID}, found {class_id}. Choose fewer classes with "
+                "--classes."
+            )
+        return class_id

@@ -1,0 +1,98 @@
+"""MOTS text files: one per video, a line per object and frame, as KITTI MOTS and MOTSChallenge take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from vos_occ.results.mots_objects import MotsIds, pixel_owners
+from vos_occ.results.output import FrameOrder, require_new, write_atomically
+from vos_occ.structures import rle
+from vos_occ.structures.errors import InputError
+from vos_occ.structures.frame_result import FrameResult
+
+IGNORE_CLASS = 10  # a line of this class is a region that is not scored
+
+
+class MotsTxtWriter:
+    """Writes `frame id class height width rle`, the id being class * 1000 + track id, as in MOTS images.
+
+    A pixel belongs to one object: where masks overlap, the higher score wins, and an object that is left without a
+    pixel has no line. A track keeps the class of its first frame. The file appears when it is closed, whole; lines wait
+    in memory.
+
+    Args:
+        path: the file to write; the benchmarks want it named after the sequence.
+        class_ids: the class id of each label; None takes label + 1. Both benchmarks: 1 car, 2 pedestrian.
+        first_frame: number of the first frame; KITTI MOTS 0, MOTSChallenge 1.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputExistsError: on construction, if the file exists and `overwrite` is False.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        class_ids: Sequence[int] | None = None,
+        *,
+        first_frame: int = 0,
+        overwrite: bool = False,
+    ) -> None:
+        require_new(path, overwrite, folder=False)
+        self.path = Path(path)
+        self._ids = MotsIds("MOTS text", class_ids)
+        self._first_frame = first_frame
+        self._order = FrameOrder()
+        self._lines: list[str] | None = []
+
+    def __enter__(self) -> MotsTxtWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        self._lines = None
+
+    def __repr__(self) -> str:
+        return f"MotsTxtWriter({str(self.path)!r})"
+
+    def write(self, result: FrameResult) -> None:
+        """Add one frame; frames without objects may be left out.
+
+        Raises:
+            InputError: if a track id or class id does not fit into the format.
+            ValueError: if the frame does not come after the one before, or the file is closed.
+        """
+        if self._lines is None:
+            raise ValueError(f"'{self.path}' is closed.")
+        ids = self._ids.of(result)
+        if any(class_id == IGNORE_CLASS for class_id, _ in ids):
+            raise InputError(f"MOTS text keeps class id {IGNORE_CLASS} for ignored regions. Choose other class ids.")
+        self._order.advance(result.frame_index)
+        frame, height, width = result.frame_index + self._first_frame, result.height, result.width
+        for (class_id, object_id), mask in zip(ids, disjoint_masks(result), strict=True):
+            if rle.area(mask):
+                self._lines.append(f"{frame} {object_id} {class_id} {height} {width} {mask['counts']}\n")
+
+    def close(self) -> None:
+        """Write the file, also an empty one. Closing twice is harmless."""
+        if self._lines is not None:
+            write_atomically(self.path, "".join(self._lines))
+        self._lines = None
+
+
+def disjoint_masks(result: FrameResult) -> list[rle.Rle]:
+    """The masks without the pixels that an object of higher score covers too."""
+    owners = pixel_owners(result)
+    masks = []
+    for i, mask in enumerate(result.masks):
+        crop, x0, y0 = rle.decode_box(mask)
+        h, w = crop.shape
+        own = owners[y0 : y0 + h, x0 : x0 + w] == i + 1
+        whole = own.sum() == crop.sum()
+        masks.append(mask if whole else rle.encode_box(own, x0, y0, result.height, result.width))
+    return masks
