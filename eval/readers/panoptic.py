@@ -161,7 +161,8 @@ def read_id_map(path: Path) -> NDArray[np.uint32]:
         with Image.open(path) as image:
             if image.mode not in ("RGB", "RGBA"):
                 raise SchemaError(f"'{path}' has mode {image.mode}, expected RGB: ids are R + 256 G + 65536 B.")
-            pixels = image.convert("RGB").tobytes("raw", "RGBX")  # four bytes a pixel, read as one number
+            colours = image if image.mode == "RGB" else image.convert("RGB")
+            pixels = colours.tobytes("raw", "RGBX")  # four bytes a pixel, read as one number
             id_map = np.frombuffer(pixels, "<u4") & np.uint32(0xFFFFFF)
             return id_map.astype(np.uint32, copy=False).reshape(image.height, image.width)
     except FileNotFoundError:
