@@ -130,7 +130,7 @@ def accumulate(sequence: TrackingSequence, threshold: float = 0.5, pred_ids: Int
         mt=mostly,
         pt=at_least_partially - mostly,
         ml=len(ratio) - at_least_partially,
-        fm=_fragmentations(sequence, matches),
+        fm=int(fragmented(sequence, matches).sum()),
         idtp=_identity_matches(sequence, threshold, names),
         distance=float(matches.distance.sum()),
     )
@@ -189,15 +189,19 @@ def _switches(gt: Ints, names: Ints) -> NDArray[np.bool_]:
     return result
 
 
-def _fragmentations(sequence: TrackingSequence, matches: Matches) -> int:
-    """Stretches of matched frames, less one for each object that has any."""
+def fragmented(sequence: TrackingSequence, matches: Matches) -> NDArray[np.bool_]:
+    """(M,) which matches end a fragmentation: they begin a stretch of matched frames, but not their object's first."""
     matched = np.zeros(len(sequence.gt_ids), bool)
     matched[matches.gt] = True
     order = np.argsort(sequence.gt_index, kind="stable")
     matched, objects = matched[order], sequence.gt_index[order]
     goes_on = np.zeros(len(order), bool)
     goes_on[1:] = matched[:-1] & (objects[1:] == objects[:-1])
-    return int((matched & ~goes_on).sum()) - len(np.unique(objects[matched]))
+    begins = np.flatnonzero(matched & ~goes_on)
+    again = begins[1:][objects[begins[1:]] == objects[begins[:-1]]]
+    comes_back = np.zeros(len(order), bool)
+    comes_back[order[again]] = True
+    return comes_back[matches.gt]
 
 
 def _identity_matches(sequence: TrackingSequence, threshold: float, names: Ints) -> int:

@@ -13,7 +13,7 @@ has twice is one more prediction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from eval.protocols.bdd100k_rules import VOCABULARY, ClassSequence, Objects, Seg
 from eval.protocols.bdd100k_verify import verify
 from eval.protocols.bdd100k_videos import listed, pair_files, pair_frames, pair_videos
 from eval.protocols.protocol import Column, Protocol, Request
-from eval.readers.bdd_bitmask import Instances, compare_codes, find_bitmasks, read_instances
+from eval.readers.bdd_bitmask import OCCLUDED, Instances, compare_codes, find_bitmasks, read_instances
 from eval.readers.scalabel import ScalabelLabels, read_masks
 from eval.scores import Scores
 from eval.sequences import Ints
@@ -59,8 +59,7 @@ class JsonJob:
     def score(self, index: int) -> VideoCounts:
         """Counts of one video."""
         gt, pred, pairs = self.masks(index)
-        counts = {name: found.counts() for name, found in _sequences(gt, pred, pairs).items()}
-        return VideoCounts(counts, _tolerated(gt, pred, pairs))
+        return VideoCounts.of(_sequences(gt, pred, pairs), self.rules, _tolerated(gt, pred, pairs))
 
     def combine(self, partials: Sequence[VideoCounts]) -> Scores:
         """Sum over videos."""
@@ -87,7 +86,7 @@ class JsonJob:
             source = f"{self.pred.path.name}, video {pred_name}"
             frames = pair_frames(gt_frames, self.pred.frames(pred_name), gt_source, source, self.rules.official)
             size = (gt.height, gt.width) if len(gt) else None
-            pred = read_masks(frames, VOCABULARY, source, size, polygons=False, official=self.rules.official)
+            pred = read_masks(frames, VOCABULARY, source, size, predicted=True, official=self.rules.official)
             if not self.rules.official:
                 refuse_repeats(pred)
         return gt, pred, compare_masks(gt, pred)
@@ -123,8 +122,9 @@ def _left_out(table: MaskTable) -> NDArray[np.bool_]:
 def _sequences(gt: MaskTable, pred: MaskTable, pairs: MaskPairs) -> dict[str, ClassSequence]:
     """Frames in which predicted masks overlap, of whatever class, lose all their predictions."""
     overlapping = np.isin(pred.frames, pred.frames[pairs.second_overlaps[:, 0]])
-    truth = Objects(gt.frames, gt.ids, gt.categories, _left_out(gt))
-    found = Objects(pred.frames, pred.ids, pred.categories, _left_out(pred) | overlapping)
+    truth = Objects(gt.frames, gt.ids, gt.categories, _left_out(gt), gt.flags["occluded"])
+    ignored = _left_out(pred) | overlapping
+    found = Objects(pred.frames, pred.ids, pred.categories, ignored, pred.flags["occluded"])
     return class_sequences(gt.num_frames, truth, found, pairs)
 
 
@@ -166,7 +166,7 @@ class BitmaskJob:
 
     def score(self, index: int) -> VideoCounts:
         """Counts of one video."""
-        return VideoCounts({name: found.counts() for name, found in self.sequences(index).items()})
+        return VideoCounts.of(self.sequences(index), self.rules)
 
     def combine(self, partials: Sequence[VideoCounts]) -> Scores:
         """Sum over videos."""
@@ -223,19 +223,20 @@ def _joined(frames: Sequence[Instances]) -> Objects:
         np.concatenate([objects.ids for objects in frames]),
         np.concatenate([objects.categories for objects in frames]) - 1,
         np.concatenate([objects.ignored for objects in frames]),
+        np.concatenate([objects.attributes & OCCLUDED > 0 for objects in frames]),
     )
 
 
 def _open_json(request: Request) -> JsonJob:
     gt, pred = ScalabelLabels(request.gt), ScalabelLabels(request.pred)
     videos, warnings = pair_videos(gt.videos, pred.videos, request, fills=True)
-    return JsonJob(replace(_JSON, official=request.official, warnings=warnings), gt, pred, videos)
+    return JsonJob(_JSON.asked(request, warnings), gt, pred, videos)
 
 
 def _open_bitmask(request: Request) -> BitmaskJob:
     gt, pred = find_bitmasks(request.gt), find_bitmasks(request.pred)
     videos, warnings = pair_videos(list(gt), list(pred), request, fills=False)
-    return BitmaskJob(replace(_BITMASK, official=request.official, warnings=warnings), gt, pred, videos)
+    return BitmaskJob(_BITMASK.asked(request, warnings), gt, pred, videos)
 
 
 def _protocol(rules: SegTrackRules, open: Callable[[Request], JsonJob | BitmaskJob]) -> Protocol:
@@ -247,6 +248,7 @@ def _protocol(rules: SegTrackRules, open: Callable[[Request], JsonJob | BitmaskJ
         open=open,
         columns=(*map(Column, ratios), *(Column(name, 1.0, 0) for name in counts)),
         official=True,
+        by_occlusion=True,
         verify=lambda request, scores: verify(open(request), scores),
     )
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.errors import SchemaError
+from eval.by_occlusion import FLAG_SCALE, MatchedObjects, OcclusionCounts, by_occlusion, occlusion_rows
+from eval.errors import RequestError, SchemaError
 from eval.masks import MaskPairs
-from eval.motmetrics_accumulator import MotmetricsCounts, accumulate, assigned
+from eval.motmetrics_accumulator import MotmetricsCounts, accumulate, assigned, fragmented, match
+from eval.protocols.protocol import Request
 from eval.readers.scalabel import Vocabulary
 from eval.scores import Number, Scores
 from eval.sequences import Ints, TrackingSequence
@@ -40,12 +43,14 @@ class Objects:
         frames, ids: (N,) of each object.
         categories: (N,) index in CLASSES; of no meaning for ignored ones.
         ignored: (N,) bool. A true one is a region in which predictions need not match, a predicted one does not count.
+        occluded: (N,) bool.
     """
 
     frames: Ints
     ids: Ints
     categories: Ints
     ignored: NDArray[np.bool_]
+    occluded: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,23 @@ class ClassSequence:
         sequence: The objects. Predicted ids are replaced by row numbers where a frame has one twice.
         pred_ids: (M,) the predicted ids as they are.
         gt_rows: (N,) rows of the true ones among those of all classes.
+        occluded: (N,) bool, of the true ones.
     """
 
     sequence: TrackingSequence
     pred_ids: Ints
     gt_rows: Ints
+    occluded: NDArray[np.bool_]
 
     def counts(self) -> MotmetricsCounts:
         """As motmetrics counts them."""
         return accumulate(self.sequence, pred_ids=self.pred_ids)
+
+    def by_occlusion(self) -> OcclusionCounts:
+        """The same matches by the true objects' flag."""
+        found = match(self.sequence, pred_ids=self.pred_ids)
+        matched = MatchedObjects(found.gt, 1 - found.distance, found.switch, fragmented(self.sequence, found))
+        return by_occlusion(self.sequence, matched, self.occluded.astype(np.int64), FLAG_SCALE)
 
 
 def class_sequences(num_frames: int, gt: Objects, pred: Objects, pairs: MaskPairs) -> dict[str, ClassSequence]:
@@ -107,7 +120,7 @@ def class_sequences(num_frames: int, gt: Objects, pred: Objects, pairs: MaskPair
         if covered[pred_rows].any():
             kept = ~covered[pred_rows] | assigned(sequence)
             sequence, ids = sequence.keep_pred(kept), ids[kept]
-        result[name] = ClassSequence(sequence, ids, gt_rows)
+        result[name] = ClassSequence(sequence, ids, gt_rows, gt.occluded[gt_rows])
     return result
 
 
@@ -123,10 +136,20 @@ class VideoCounts:
     Attributes:
         classes: Counts of each class of which there was anything.
         warnings: What was tolerated.
+        occlusion: Counts of each class by occlusion, if asked for.
     """
 
     classes: Mapping[str, MotmetricsCounts]
     warnings: tuple[str, ...] = ()
+    occlusion: Mapping[str, OcclusionCounts] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, found: Mapping[str, ClassSequence], rules: SegTrackRules, warnings: tuple[str, ...] = ()
+    ) -> VideoCounts:
+        """Count the objects of a video."""
+        occlusion = {name: part.by_occlusion() for name, part in found.items()} if rules.by_occlusion else {}
+        return cls({name: part.counts() for name, part in found.items()}, warnings, occlusion)
 
     def total(self, *names: str) -> MotmetricsCounts:
         """Sum of some classes."""
@@ -135,12 +158,31 @@ class VideoCounts:
 
 @dataclass(frozen=True)
 class SegTrackRules:
-    """A protocol's name, what its numbers equal, and whether ground truth without objects is let pass."""
+    """What is to be summed up, and how.
+
+    Attributes:
+        name: The protocol.
+        version: What its numbers equal.
+        official: Whether ground truth without objects is let pass.
+        warnings: What was tolerated before anything was read.
+        by_occlusion: Whether to count by occlusion too.
+    """
 
     name: str
     version: str
     official: bool = False
     warnings: tuple[str, ...] = ()
+    by_occlusion: bool = False
+
+    def asked(self, request: Request, warnings: tuple[str, ...]) -> SegTrackRules:
+        """The rules for a request.
+
+        Raises:
+            RequestError: Occlusion levels are given, but the ground truth has them.
+        """
+        if isinstance(request.by_occlusion, Path):
+            raise RequestError(f"The ground truth of {self.name} says who is occluded. Give --by-occlusion no path.")
+        return replace(self, official=request.official, warnings=warnings, by_occlusion=request.by_occlusion)
 
     def scores(self, units: Sequence[str], videos: Sequence[VideoCounts]) -> Scores:
         """Sum up.
@@ -157,6 +199,9 @@ class SegTrackRules:
         overall = every.total(*CLASSES)
         if not overall.gt and not self.official:
             raise SchemaError("The ground truth has no object that counts, so nothing can be scored. Check its path.")
+        occlusion = self._by_occlusion(videos)
+        flagged = not occlusion or any(counts.objects[FLAG_SCALE.hiding] for counts in occlusion.values())
+        flags = () if flagged else ("The ground truth flags no object as occluded; all count as visible.",)
         parents = {name: every.total(*children) for name, children in PARENTS.items()}
         return Scores(
             protocol=self.name,
@@ -173,8 +218,15 @@ class SegTrackRules:
                 unit: {name: numbers(counts) for name, counts in video.classes.items()}
                 for unit, video in zip(units, videos, strict=True)
             },
-            warnings=self.warnings + tuple(warning for video in videos for warning in video.warnings),
+            by_occlusion=occlusion_rows(occlusion),
+            warnings=self.warnings + flags + tuple(warning for video in videos for warning in video.warnings),
         )
+
+    def _by_occlusion(self, videos: Sequence[VideoCounts]) -> dict[str, OcclusionCounts]:
+        if not self.by_occlusion:
+            return {}
+        none = OcclusionCounts.none(FLAG_SCALE)
+        return {name: sum((v.occlusion[name] for v in videos if name in v.occlusion), none) for name in CLASSES}
 
 
 def numbers(counts: MotmetricsCounts) -> dict[str, Number]:
