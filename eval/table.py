@@ -14,24 +14,30 @@ from eval.scores import Number, Numbers, Scores
 def score_tables(scores: Scores, columns: Sequence[Column]) -> Iterator[Table | str]:
     """A table of classes, with a row for all, and one of the summary; one of occlusion levels where there are any.
 
-    Classes that have neither objects nor predictions, or of which nothing was found, are counted in a line.
+    Classes of which there are neither objects nor predictions are only counted, in a line.
 
     Args:
         scores: What to show.
         columns: The numbers to show, in this order; fractions are shown times their scale.
     """
     title = f"{scores.protocol} (equals {scores.version})"
-    rows = {name: row for name, row in scores.classes.items() if any(row.get(column.name) for column in columns)}
+    rows = {name: row for name, row in scores.classes.items() if _says_something(row, columns)}
     rows |= {"overall": scores.overall} if scores.overall else {}
     if rows:
         yield _table(title, "class", rows, columns)
     left_out = len(scores.classes) - len(rows) + bool(scores.overall)
     if left_out:
-        yield f"not shown: {left_out} {'class' if left_out == 1 else 'classes'} with no number but 0"
+        yield f"not shown: {left_out} {'class' if left_out == 1 else 'classes'} that neither side has"
     yield _table(None if rows else title, "", {"summary": scores.summary}, _with_others(columns, scores.summary))
     if scores.by_occlusion:
         names = list(dict.fromkeys(name for row in scores.by_occlusion.values() for name in row))
         yield _table("by occlusion", "level", scores.by_occlusion, _with_others(columns, dict.fromkeys(names)))
+
+
+def _says_something(row: Numbers, columns: Sequence[Column]) -> bool:
+    """Whether a row has a fraction, be it 0, or a count that is not 0."""
+    values = [row.get(column.name) for column in columns]
+    return any(value is not None and (value != 0 or isinstance(value, float)) for value in values)
 
 
 def _table(title: str | None, corner: str, rows: Mapping[str, Numbers], columns: Sequence[Column]) -> Table:

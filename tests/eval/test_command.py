@@ -82,7 +82,7 @@ def test_scores_go_to_the_terminal_and_unrounded_to_json(folder: Path, capsys: p
     printed = capsys.readouterr()
     assert "lines (equals wc 8.32)" in printed.out
     assert "│ line    │  12.3 │  3 │" in printed.out
-    assert "not shown: 1 class with no number but 0\n" in printed.out and "page" not in printed.out
+    assert "not shown: 1 class that neither side has\n" in printed.out and "page" not in printed.out
     assert printed.err == "warning: the last line has no end\n"
     written = json.loads(out.read_text())
     assert list(written) == ["protocol", "version", "summary", "classes", "overall", "videos"]
