@@ -88,8 +88,8 @@ def amodal_ap(
     Source: COCOeval; for vrsp `createIndex` and `setDetParams` of VRSP's copy of pycocotools.
     """
     ranges = AREA_RANGES if area == "coco" else RATIO_RANGES
-    true_objects = _image_objects(truth, part, area, with_hidden=occluded is not None)
-    groups = image_groups(true_objects, _image_objects(found, part, area))
+    true_objects = image_objects(truth, part, area, with_hidden=occluded is not None)
+    groups = image_groups(true_objects, image_objects(found, part, area))
     spans = () if occluded is None else ((float(np.nextafter(occluded, 1)), 1.0),)
     return average_precision(groups, ranges, spans)
 
@@ -105,9 +105,10 @@ def visible_ratios(instances: Sequence[AmodalInstance]) -> NDArray[np.float64]:
     return ratio.astype(np.float64)
 
 
-def _image_objects(
+def image_objects(
     instances: Sequence[AmodalInstance], part: Part, area: AreaMode, with_hidden: bool = False
 ) -> list[ImageObject]:
+    """One part of objects as COCO's rules take them, with the area (or visible ratio) that decides their range."""
     masks = _masks(instances, part)
     hidden: Sequence[float | None] = [None] * len(instances)
     if with_hidden:

@@ -19,9 +19,10 @@ from eval.amodal_ap import PARTS, AmodalInstance, AreaMode, Part, amodal_ap
 from eval.average_precision import AveragePrecision
 from eval.errors import RequestError, SchemaError
 from eval.parts import hidden_fractions
+from eval.protocols.amodal_cocoeval import cocoeval_numbers
 from eval.protocols.cocoa import COCOA
 from eval.protocols.options import choice, number
-from eval.protocols.protocol import Column, Job, Protocol, Request
+from eval.protocols.protocol import Column, Protocol, Request
 from eval.readers.amodal import AmodalDataset, AmodalObject, AmodalResult, Extent, read_amodal_results
 from eval.readers.kins import kins_dataset
 from eval.readers.record import Record, load_object
@@ -56,11 +57,7 @@ class AmodalJob:
 
     def score(self, index: int) -> Scores:
         """The whole answer."""
-        dataset = self.decode(load_object(self.request.gt))
-        results = read_amodal_results(self.request.pred, dataset, lone=self.lone)
-        truth = [_true_instance(thing, self.area) for thing in dataset.objects]
-        found = [_found_instance(result, self.area, self.request.pred.name) for result in results]
-        parts = _parts(results, self.lone, self.request.pred.name)
+        dataset, truth, found, parts = self.load()
         by_part = {part: amodal_ap(truth, found, part, self.area, self.occluded) for part in parts}
         names = {category.id: category.name for category in dataset.categories}
         means = self._named(by_part)
@@ -73,8 +70,15 @@ class AmodalJob:
                 for category, name in names.items()
             },
             overall=means,
-            warnings=(*dataset.notes, *_warnings(dataset, parts, len(results), self.request.pred.name)),
+            warnings=(*dataset.notes, *_warnings(dataset, parts, len(found), self.request.pred.name)),
         )
+
+    def load(self) -> tuple[AmodalDataset, list[AmodalInstance], list[AmodalInstance], tuple[Part, ...]]:
+        """The ground truth, its objects, the detections, and the parts that are to be scored."""
+        dataset, file = self.decode(load_object(self.request.gt)), self.request.pred.name
+        results = read_amodal_results(self.request.pred, dataset, lone=self.lone)
+        truth = [_true_instance(thing, self.area) for thing in dataset.objects]
+        return dataset, truth, [_found_instance(r, self.area, file) for r in results], _parts(results, self.lone, file)
 
     def combine(self, partials: Sequence[Any]) -> Scores:
         """The one partial result."""
@@ -165,15 +169,32 @@ def _of_class(ap: AveragePrecision, category_id: int) -> AveragePrecision | None
 
 def _numbers(ap: AveragePrecision | None, area: AreaMode, occluded: bool) -> dict[str, Number]:
     """By name; all undefined for a class that neither side has."""
-    names = ("AP", "AP50", "AP75", *_RANGES[area], "AR1", "AR10", "AR100")
     fields = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
     numbers: dict[str, Number] = {
-        name: getattr(ap, field) if ap is not None else None for name, field in zip(names, fields, strict=True)
+        name: getattr(ap, field) if ap is not None else None for name, field in zip(_names(area), fields, strict=True)
     }
     return numbers | ({"AP_occluded": ap.ap_by_occlusion[0] if ap is not None else None} if occluded else {})
 
 
-def _open_classes(name: str, version: str, decode: Callable[[Record], AmodalDataset], request: Request) -> Job:
+def _names(area: AreaMode) -> tuple[str, ...]:
+    """In the order in which COCOeval tells its numbers."""
+    return ("AP", "AP50", "AP75", *_RANGES[area], "AR1", "AR10", "AR100")
+
+
+def _verify(open_job: Callable[[Request], AmodalJob], request: Request, scores: Scores) -> float:
+    """The largest difference to COCOeval over all its numbers; it knows no AP on occluded."""
+    job = open_job(request)
+    _, truth, found, parts = job.load()
+    differences = []
+    for part in parts:
+        names = [f"{part}_{name}" for name in _names(job.area)]
+        for name, value in zip(names, cocoeval_numbers(truth, found, part, job.area), strict=True):
+            ours = scores.overall[name]
+            differences.append(abs((-1 if ours is None else ours) - value))
+    return max(differences)
+
+
+def _open_classes(name: str, version: str, decode: Callable[[Record], AmodalDataset], request: Request) -> AmodalJob:
     area = choice(request, "area", typing.get_args(AreaMode))
     occluded = number(request, "occluded", 0.0) if "occluded" in request.options else None
     if occluded is not None and occluded >= 1:
@@ -186,10 +207,11 @@ def _open_classes(name: str, version: str, decode: Callable[[Record], AmodalData
 
 def _by_classes(name: str, decode: Callable[[Record], AmodalDataset]) -> Protocol:
     version = "pycocotools 2.0.11 COCOeval, masks exchanged"
+    open_job = partial(_open_classes, name, version, decode)
     return Protocol(
         name=name,
         version=version,
-        open=partial(_open_classes, name, version, decode),
+        open=open_job,
         columns=tuple(
             Column(f"{part}_{metric}")
             for part, metrics in (
@@ -199,6 +221,7 @@ def _by_classes(name: str, decode: Callable[[Record], AmodalDataset]) -> Protoco
             )
             for metric in metrics
         ),
+        verify=partial(_verify, open_job),
         options={
             "area": "coco (default) or vrsp: ranges of pixels, or of the visible ratio as VRSP and AISFormer score",
             "occluded": "also AP of the objects of which more than this fraction is hidden, such as 0.15",

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from eval.amodal_ap import OCCLUSION_BINS, RATIO_RANGES, AmodalInstance, Part, a
 from eval.errors import EvalError
 from eval.evaluation import evaluate
 from eval.parts import hidden_fractions, hidden_parts
+from eval.protocols import protocol as find_protocol
+from eval.protocols.protocol import Request
 from eval.rle import Rle, areas
 
 FIELDS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
@@ -321,6 +324,22 @@ def test_the_protocols_refuse(tmp_path: Path, situation: str, pred: list, option
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvalError, match="inmodal_seg is missing, expected the inmodal mask"):
         evaluate("kins", *write(tmp_path, GROUND_TRUTHS["d2sa"][0], []))
+
+
+@pytest.mark.parametrize("area", ["coco", "vrsp"])
+def test_verify_runs_cocoeval_and_finds_what_differs(tmp_path: Path, area: str) -> None:
+    gt = dataset({"a_segm": WHOLE, "i_segm": SEEN}, {"a_segm": OTHER, "i_segm": OTHER, "category_id": 6})
+    pred = [result(visible_segmentation=LITTLE), result(OTHER, visible_segmentation=OTHER, score=0.2)]
+    paths = write(tmp_path, gt, pred)
+    scores = evaluate("kins", *paths, options={"area": area})
+    verify = find_protocol("kins").verify
+    assert verify is not None
+    request = Request(*paths, options={"area": area})
+    assert verify(request, scores) < 1e-12
+    other = dict(scores.overall) | {"visible_AP50": 0.25}
+    assert verify(request, replace(scores, overall=other)) == pytest.approx(
+        abs((scores.overall["visible_AP50"] or 0) - 0.25)
+    )
 
 
 # COCOA.
