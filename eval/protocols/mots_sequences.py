@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,15 @@ def open_sides(request: Request, first_frame: int, header: bool = False) -> Mots
     absent = [name for name in lengths if name not in gt.files]
     if absent:
         raise SchemaError(f"'{gt.path}' has no sequence {_some(absent)}, which {request.seqmap} lists. Correct either.")
-    lengths = {name: gt.length(name) if length is None else length for name, length in lengths.items()}
+    lengths = {name: gt.length(name, first_frame) if n is None else n for name, n in lengths.items()}
     warnings = _refuse_unknown(request, gt, pred, lengths) + _refuse_missing(request, pred, lengths)
     for name, length in lengths.items():
-        images = pred.num_images(name) if name in pred.files else None
-        if None not in (images, length) and images != length:
-            raise SchemaError(f"'{pred.path}' has {images} images of sequence {name}, which has {length} frames.")
+        images = pred.last_image(name) if name in pred.files else None
+        if images is not None and length is not None and images != first_frame + length - 1:
+            raise SchemaError(
+                f"'{pred.path}' has images of sequence {name} up to frame {images}, but its last frame is "
+                f"{first_frame + length - 1}. Write one for every frame, also where nothing is."
+            )
     return MotsSides(gt, pred, lengths, first_frame, request.official, warnings)
 
 
@@ -95,6 +99,17 @@ def _refuse_missing(request: Request, pred: MotsFiles, lengths: Mapping[str, int
 def _some(names: Collection[str]) -> str:
     shown = ", ".join(list(names)[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+Counts = TypeVar("Counts")
+
+
+@dataclass(frozen=True)
+class Part(Generic[Counts]):
+    """What one sequence adds: its counts by class, and what was odd about its files."""
+
+    counts: Mapping[str, Counts]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,16 @@ class MotsSequence:
         region = self.gt.categories[self.pairs.first] == IGNORE_CLASS
         share[self.pairs.second[region]] = self.pairs.of_second()[region]
         return share[self.pred.categories == category]
+
+    def warnings(self) -> tuple[str, ...]:
+        """Masks without a pixel, which match nothing and count as missed or wrong."""
+        sides = ((self.gt, self.pairs.first_areas), (self.pred, self.pairs.second_areas))
+        empty = [(table, np.flatnonzero(areas == 0).tolist()) for table, areas in sides]
+        return tuple(
+            f"{table.where(rows[0])}: an empty mask matches nothing; the file has {len(rows)}."
+            for table, rows in empty
+            if rows
+        )
 
 
 def compare_tables(gt: MaskTable, pred: MaskTable) -> MotsSequence:

@@ -21,6 +21,7 @@ from eval.mots_tools_clear import MotsToolsCounts, mots_tools_clear
 from eval.protocols.mots_sequences import (
     MotsSequence,
     MotsSides,
+    Part,
     compare_tables,
     inside,
     no_rows,
@@ -47,17 +48,18 @@ class MotsToolsJob:
         """The sequences."""
         return list(self.sides.lengths)
 
-    def score(self, index: int) -> dict[str, MotsToolsCounts]:
+    def score(self, index: int) -> Part[MotsToolsCounts]:
         """Counts of one sequence, by class."""
         sequence = self._read(self.units[index])
-        return {
+        counts = {
             name: mots_tools_clear(sequence.of_class(category), sequence.ignored_share(category))
             for name, category in CLASSES.items()
         }
+        return Part(counts, sequence.warnings())
 
-    def combine(self, partials: Sequence[dict[str, MotsToolsCounts]]) -> Scores:
+    def combine(self, partials: Sequence[Part[MotsToolsCounts]]) -> Scores:
         """Sum over the sequences."""
-        sums = {name: sum((part[name] for part in partials), MotsToolsCounts()) for name in CLASSES}
+        sums = {name: sum((part.counts[name] for part in partials), MotsToolsCounts()) for name in CLASSES}
         classes = {name: _numbers(counts) for name, counts in sums.items()}
         return Scores(
             protocol="mots_tools",
@@ -65,10 +67,14 @@ class MotsToolsJob:
             summary={f"{metric}_{name}": classes[name][metric] for name in classes for metric in _SUMMARY},
             classes=classes,
             videos={
-                unit: {name: _numbers(counts) for name, counts in part.items()}
+                unit: {name: _numbers(counts) for name, counts in part.counts.items()}
                 for unit, part in zip(self.units, partials, strict=True)
             },
-            warnings=self.sides.warnings + self._without_truth(sums),
+            warnings=(
+                *self.sides.warnings,
+                *self._without_truth(sums),
+                *(warning for part in partials for warning in part.warnings),
+            ),
         )
 
     def _read(self, unit: str) -> MotsSequence:

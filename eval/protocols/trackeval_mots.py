@@ -12,12 +12,10 @@ refused here ends TrackEval with an exception.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from eval.identity import Identity, identity
 from eval.protocols.mots_sequences import (
     MotsSequence,
     MotsSides,
+    Part,
     compare_tables,
     inside,
     no_rows,
@@ -38,6 +37,7 @@ from eval.protocols.mots_sequences import (
     size_of,
 )
 from eval.protocols.protocol import Column, Protocol, Request
+from eval.protocols.trackeval_verify import largest_difference
 from eval.readers.kitti_labels import OcclusionFiles, find_occlusion_files
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MotsRows
 from eval.scores import Number, Scores
@@ -121,18 +121,19 @@ class MotsJob:
         """The sequences."""
         return list(self.sides.lengths)
 
-    def score(self, index: int) -> dict[str, MotsCounts]:
+    def score(self, index: int) -> Part[MotsCounts]:
         """Counts of one sequence, by class."""
         unit, classes = self.units[index], self.rules.classes
         sequence = self.read(unit)
-        if self.occlusion is None:
-            return {name: count_class(sequence, category) for name, category in classes.items()}
-        levels, scale = self._levels(unit, sequence, self.occlusion), self.occlusion.scale
-        return {name: count_class(sequence, category, levels, scale) for name, category in classes.items()}
+        levels, scale = None, None
+        if self.occlusion is not None:
+            levels, scale = self._levels(unit, sequence, self.occlusion), self.occlusion.scale
+        counts = {name: count_class(sequence, category, levels, scale) for name, category in classes.items()}
+        return Part(counts, sequence.warnings())
 
-    def combine(self, partials: Sequence[dict[str, MotsCounts]]) -> Scores:
+    def combine(self, partials: Sequence[Part[MotsCounts]]) -> Scores:
         """Sum over the sequences."""
-        sums = {name: sum((part[name] for part in partials), MotsCounts()) for name in self.rules.classes}
+        sums = {name: sum((part.counts[name] for part in partials), MotsCounts()) for name in self.rules.classes}
         classes = {name: counts.numbers() for name, counts in sums.items()}
         return Scores(
             protocol=self.rules.name,
@@ -140,11 +141,15 @@ class MotsJob:
             summary={f"{metric}_{name}": classes[name][metric] for name in classes for metric in _SUMMARY},
             classes=classes,
             videos={
-                unit: {name: counts.numbers_of_one() for name, counts in part.items()}
+                unit: {name: counts.numbers_of_one() for name, counts in part.counts.items()}
                 for unit, part in zip(self.units, partials, strict=True)
             },
             by_occlusion=occlusion_rows({name: c.occlusion for name, c in sums.items() if c.occlusion is not None}),
-            warnings=self.sides.warnings + self._without_truth(sums),
+            warnings=(
+                *self.sides.warnings,
+                *self._without_truth(sums),
+                *(warning for part in partials for warning in part.warnings),
+            ),
         )
 
     def read(self, unit: str) -> MotsSequence:
@@ -232,83 +237,9 @@ def _verify(rules: MotsRules, request: Request, scores: Scores) -> float:
     Raises:
         RequestError: TrackEval is not installed.
     """
-    theirs = trackeval_numbers(_open(rules, request))
-    ours = {**scores.videos, "": scores.classes}
-    return max(
-        abs(float(ours[unit][name][metric] or 0.0) - value)
-        for unit, classes in theirs.items()
-        for name, numbers in classes.items()
-        for metric, value in numbers.items()
-    )
-
-
-_NAMES_THERE = {
-    "MOTSA": "MOTA", "sMOTSA": "sMOTA", "MOTSP": "MOTP", "MODSA": "MODA", "TP": "CLR_TP", "FN": "CLR_FN",
-    "FP": "CLR_FP",
-}  # fmt: skip
-
-
-def trackeval_numbers(job: MotsJob) -> dict[str, dict[str, dict[str, float]]]:
-    """The numbers of the installed TrackEval by sequence, class and metric; those of all sequences under "".
-
-    Raises:
-        RequestError: TrackEval is not installed.
-    """
-    try:
-        import trackeval
-    except ImportError:
-        raise RequestError("--verify needs TrackEval. Install it: pip install vos-occ[verify].") from None
-    quiet = {"PRINT_CONFIG": False}
-    metrics = [trackeval.metrics.CLEAR(quiet), trackeval.metrics.Identity(quiet), trackeval.metrics.HOTA()]
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in job.rules.classes}
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = _trackeval_dataset(trackeval, job, Path(folder))
-        for unit in job.units:
-            raw = dataset.get_raw_seq_data("ours", unit)
-            for name, results in found.items():
-                data = dataset.get_preprocessed_seq_data(raw, name)
-                results[unit] = [metric.eval_sequence(data) for metric in metrics]
-    for results in found.values():
-        units = list(results)
-        results[""] = [m.combine_sequences({u: results[u][k] for u in units}) for k, m in enumerate(metrics)]
-    return {unit: {name: _named(results[unit]) for name, results in found.items()} for unit in (*job.units, "")}
-
-
-def _named(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    joined = {name: value for result in results for name, value in result.items()}
-    return {name: float(np.mean(joined[_NAMES_THERE.get(name, name)])) for name in MotsCounts().numbers()}
-
-
-def _trackeval_dataset(trackeval: Any, job: MotsJob, folder: Path) -> Any:
-    """The job's masks, written as TrackEval reads them."""
-    lengths = {}
-    for unit in job.units:
-        sequence = job.read(unit)
-        lengths[unit] = sequence.gt.num_frames
-        for table, path in (
-            (sequence.gt, folder / "gt" / f"{unit}.txt"),
-            (sequence.pred, folder / "ours" / "data" / f"{unit}.txt"),
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = (
-                f"{frame + job.rules.first_frame} {track} {category} {table.height} {table.width} {counts}\n"
-                for frame, track, category, counts in zip(
-                    table.frames, table.ids, table.categories, table.counts, strict=True
-                )
-            )
-            path.write_text("".join(lines))
-    config = {
-        "GT_FOLDER": str(folder / "gt"),
-        "TRACKERS_FOLDER": str(folder),
-        "TRACKERS_TO_EVAL": ["ours"],
-        "CLASSES_TO_EVAL": list(job.rules.classes),
-        "SEQ_INFO": lengths,
-        "GT_LOC_FORMAT": "{gt_folder}/{seq}.txt",
-        "SKIP_SPLIT_FOL": True,
-        "PRINT_CONFIG": False,
-    }
-    kind = getattr(trackeval.datasets, job.rules.dataset)
-    return kind({key: value for key, value in config.items() if key in kind.get_default_dataset_config()})
+    job = MotsJob(rules, open_sides(request, rules.first_frame, rules.header))
+    sequences = ((unit, job.read(unit)) for unit in job.units)
+    return largest_difference(scores, rules.dataset, rules.first_frame, sequences)
 
 
 def _protocol(rules: MotsRules) -> Protocol:

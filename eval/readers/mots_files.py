@@ -50,19 +50,26 @@ class MotsFiles:
         stems = [PurePosixPath(name).stem for name in names]
         return parse_mots_png(zip(map(int, stems), stems, self.contents(names), strict=True), sequence)
 
-    def num_images(self, sequence: str) -> int | None:
-        """Images of a sequence, or None where it is a text file."""
-        names = self.files[sequence]
-        return None if names[0].endswith(".txt") else len(names)
+    def last_image(self, sequence: str) -> int | None:
+        """Frame number of a sequence's last image, or None where it is a text file."""
+        last = PurePosixPath(self.files[sequence][-1])
+        return int(last.stem) if _is_frame(last) else None
 
-    def length(self, sequence: str) -> int | None:
-        """Frames of a sequence as its seqinfo.ini states, or as it has images; None where nothing says.
+    def length(self, sequence: str, first_frame: int) -> int | None:
+        """Frames of a sequence as its seqinfo.ini or its images say; None where nothing does.
+
+        Args:
+            sequence: One of `files`.
+            first_frame: Number of the frame that is counted as the first. In a sequence with a seqinfo.ini, which
+                MOTSChallenge has, the last frame's number is the length.
 
         Raises:
-            SchemaError: The file does not state it.
+            SchemaError: The seqinfo.ini does not state it.
         """
-        if sequence not in self.infos:
-            return self.num_images(sequence)
+        last = self.last_image(sequence) if sequence not in self.infos else self._stated_length(sequence)
+        return None if last is None else last + 1 - first_frame
+
+    def _stated_length(self, sequence: str) -> int:
         info = configparser.ConfigParser()
         try:
             info.read_string(self.contents([self.infos[sequence]])[0].decode())

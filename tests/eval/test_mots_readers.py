@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -131,6 +132,26 @@ def test_images_and_text_are_the_same_rows(tmp_path: Path) -> None:
     assert rows.table().where(0) == "0003, image 1"
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_what_the_writer_of_images_wrote_reads_back(data: st.DataObject) -> None:
+    from vos_occ.results import MotsPngWriter
+    from vos_occ.structures import FrameResult, rle
+
+    owners = np.array(data.draw(st.lists(st.integers(0, 3), min_size=30, max_size=30))).reshape(5, 6)
+    ids, labels = [4, 998, 17], [0, 1, 1]
+    masks = [rle.encode(owners == k + 1) for k in range(3)]
+    result = FrameResult(0, 5, 6, ids, labels, [0.5] * 3, np.zeros((3, 4), np.float32), masks)
+    with tempfile.TemporaryDirectory() as folder:
+        MotsPngWriter(Path(folder) / "0001").write(result)
+        table = find_mots_files(Path(folder)).read("0001").table()
+    shown = [k for k in np.argsort([1004, 2998, 2017]) if (owners == k + 1).any()]
+    assert table.categories.tolist() == [labels[k] + 1 for k in shown]
+    assert (table.ids % 1000).tolist() == [ids[k] for k in shown]
+    for row, k in enumerate(shown):
+        assert (mask_api.decode(table.rle(row)) == (owners == k + 1)).all()
+
+
 def test_images_that_do_not_fit_are_named(tmp_path: Path) -> None:
     def encoded(array: np.ndarray) -> bytes:
         path = tmp_path / "image.png"
@@ -191,12 +212,13 @@ def test_a_place_without_sequences_or_with_two_of_a_name_is_named(tmp_path: Path
 def test_lengths_come_from_seqinfo(tmp_path: Path) -> None:
     (tmp_path / "0002" / "gt").mkdir(parents=True)
     (tmp_path / "0002" / "gt" / "gt.txt").write_text(LINE)
-    assert find_mots_files(tmp_path).length("0002") is None
+    assert find_mots_files(tmp_path).length("0002", first_frame=1) is None
     (tmp_path / "0002" / "seqinfo.ini").write_text("[Sequence]\nseqLength = 600\n")
-    assert find_mots_files(tmp_path).length("0002") == 600
+    assert find_mots_files(tmp_path).length("0002", first_frame=1) == 600
+    assert find_mots_files(tmp_path).length("0002", first_frame=0) == 601  # frame 0 is there, but empty
     (tmp_path / "0002" / "seqinfo.ini").write_text("[Sequence]\nframes = 600\n")
     with pytest.raises(SchemaError, match="0002/seqinfo.ini states no seqLength"):
-        find_mots_files(tmp_path).length("0002")
+        find_mots_files(tmp_path).length("0002", first_frame=1)
 
 
 def test_seqmaps_of_both_kinds(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import pickle
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as mask_api
 
 from eval.errors import EvalError, RequestError, SchemaError
@@ -273,7 +275,9 @@ def test_a_job_is_small_and_scores_alike_in_another_process() -> None:
     sent = pickle.dumps(job)
     assert len(sent) < 20_000
     one, other = job.score(12), pickle.loads(pickle.dumps(pickle.loads(sent).score(12)))
-    assert {name: counts.numbers() for name, counts in one.items()} == {n: c.numbers() for n, c in other.items()}
+    assert {name: counts.numbers() for name, counts in one.counts.items()} == {
+        name: counts.numbers() for name, counts in other.counts.items()
+    }
 
 
 def square(y: int, x: int, side: int = 4) -> str:
@@ -371,6 +375,39 @@ def test_ignore_regions_outside_of_the_sequence_do_nothing_officially(tmp_path: 
     with pytest.raises(SchemaError, match="line 4: frame 5 is outside of the sequence"):
         evaluate("kitti_mots", gt, pred, seqmap=seqmap)
     assert evaluate("kitti_mots", gt, pred, seqmap=seqmap, compat="official").classes["car"]["MOTSA"] == 1
+
+
+def test_masks_without_a_pixel_are_said(tmp_path: Path) -> None:
+    nothing = (1, 2, 1, [12, 12], mask_api.encode(np.zeros((12, 12), np.uint8, order="F"))["counts"].decode())
+    gt, pred = write(tmp_path / "gt", {"0001": ONE}), write(tmp_path / "pred", {"0001": [*ONE, nothing]})
+    scores = evaluate("kitti_mots", gt, pred)
+    assert scores.warnings[-1] == "0001.txt, line 4: an empty mask matches nothing; the file has 1."
+    assert scores.classes["car"]["FP"] == 1
+
+
+def test_images_score_as_the_text_that_says_the_same(tmp_path: Path) -> None:
+    """Ground truth of images, 10000 among them, against text; and predicted images that end too early."""
+    text = tmp_path / "text"
+    rows: dict[str, list[Row]] = {"gt": [], "pred": []}
+    for t in range(3):
+        truth, found = np.zeros((2, 10, 12), np.uint16)
+        truth[1:4, t : t + 5], truth[7:, :6] = 2001, 10000
+        found[1:4, t + 1 : t + 5], found[8:, :4], found[5, 8] = 2007, 1003, 2009
+        for side, image in (("gt", truth), ("pred", found)):
+            folder = tmp_path / side / "0004"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{t:06d}.png")
+            rows[side] += [(t, v, v // 1000, [10, 12], counts) for v, counts in masks_of(image).items()]
+    for side in rows:
+        write(text / side, {"0004": rows[side]})
+    pairs = itertools.product((text, tmp_path), repeat=2)
+    scores = [evaluate("kitti_mots", gt / "gt", pred / "pred").as_json() for gt, pred in pairs]
+    assert scores.count(scores[0]) == 4
+    assert {name: scores[0]["classes"]["pedestrian"][name] for name in ("TP", "FP")} == {"TP": 3, "FP": 3}
+    assert scores[0]["classes"]["car"]["FP"] == 0
+    (tmp_path / "pred" / "0004" / "000002.png").unlink()
+    with pytest.raises(SchemaError, match="images of sequence 0004 up to frame 1, but its last frame is 2"):
+        evaluate("kitti_mots", tmp_path / "gt", tmp_path / "pred")
 
 
 def test_mots_challenge_is_read_as_it_is_published(tmp_path: Path) -> None:
