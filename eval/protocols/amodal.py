@@ -173,7 +173,9 @@ def _numbers(ap: AveragePrecision | None, area: AreaMode, occluded: bool) -> dic
     numbers: dict[str, Number] = {
         name: getattr(ap, field) if ap is not None else None for name, field in zip(_names(area), fields, strict=True)
     }
-    return numbers | ({"AP_occluded": ap.ap_by_occlusion[0] if ap is not None else None} if occluded else {})
+    return numbers | (
+        {"AP_occluded": next(iter(ap.ap_by_occlusion), None) if ap is not None else None} if occluded else {}
+    )
 
 
 def _names(area: AreaMode) -> tuple[str, ...]:

@@ -284,6 +284,13 @@ def test_results_of_amodal_masks_alone_score_amodal_masks_alone(tmp_path: Path) 
     assert (lone.overall["visible_AR1"], "amodal_AP" in lone.overall) == (0.5, False)
 
 
+def test_where_nothing_is_hidden_the_invisible_part_has_no_number(tmp_path: Path) -> None:
+    gt, pred = dataset({"a_segm": WHOLE, "i_segm": WHOLE}), [result(visible_segmentation=WHOLE)]
+    scores = evaluate("kins", *write(tmp_path, gt, pred), options={"occluded": "0.15"})
+    assert {value for name, value in scores.overall.items() if name.startswith("invisible")} == {None}
+    assert (scores.summary["visible_AP"], scores.summary["visible_AP_occluded"]) == (pytest.approx(1), None)
+
+
 def test_vrsp_names_its_ranges_and_takes_the_ratio_as_area(tmp_path: Path) -> None:
     """The first object is visible by .67, the second, by what its file states, by more than all of it."""
     first, second = {"segmentation": WHOLE, "inmodal_seg": SEEN}, {"segmentation": OTHER, "inmodal_seg": OTHER}
