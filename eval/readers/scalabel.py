@@ -173,7 +173,7 @@ def read_masks(
     vocabulary: Vocabulary,
     source: str,
     size: tuple[int, int] | None = None,
-    polygons: bool = True,
+    predicted: bool = False,
     official: bool = False,
 ) -> MaskTable:
     """The masks of a video; labels without one (boxes) are left out.
@@ -183,8 +183,9 @@ def read_masks(
         vocabulary: What categories mean.
         source: The file and the video, for errors.
         size: (height, width) that masks must have; None takes that of the first.
-        polygons: Whether masks may be given as such; scalabel refuses predictions that are.
-        official: A mask of another size is empty, as nothing can match it, and an attribute is true as Python has it.
+        predicted: Whether these are predictions: scalabel draws no polygons for those.
+        official: A mask of another size is empty, as nothing can match it, an attribute is true as Python has it, and
+            predicted ids must be numbers.
 
     Returns:
         Flags "ignored", "crowd", "occluded" and "truncated". Ids are the file's where they are numbers, else they count
@@ -193,7 +194,7 @@ def read_masks(
     Raises:
         SchemaError: A label is not what Scalabel writes, its category is unknown, or masks differ in size.
     """
-    rows = _Rows(vocabulary, size, polygons, official)
+    rows = _Rows(vocabulary, size, predicted, official)
     for t, frame in enumerate(frames):
         labels = frame.values.get("labels")
         if labels is not None:
@@ -203,12 +204,20 @@ def read_masks(
     flags = np.array(rows.flags, bool).reshape(-1, len(_FLAGS))
     numbers = np.array([t if frame_index(frame) is None else frame_index(frame) for t, frame in enumerate(frames)])
     index = np.array(rows.frames, np.int64)
+    ids = _numbered(rows.ids)
+    if ids is None:
+        if predicted and official:
+            name = next(name for name in rows.ids if not name.lstrip("-").isdigit())
+            raise SchemaError(
+                f"{source}: the id '{name}' is no number, as scalabel asks of predictions. Number the ids."
+            )
+        ids = np.unique(rows.ids, return_inverse=True)[1].astype(np.int64) + 1
     return MaskTable(
         height,
         width,
         len(frames),
         index,
-        _numbered(rows.ids),
+        ids,
         np.array(rows.categories, np.int64),
         rows.counts,
         {name: flags[:, k].copy() for k, name in enumerate(_FLAGS)},
@@ -221,12 +230,12 @@ def read_masks(
 class _Rows:
     """The columns of a table of masks, filled label by label."""
 
-    def __init__(self, vocabulary: Vocabulary, size: tuple[int, int] | None, polygons: bool, official: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, size: tuple[int, int] | None, predicted: bool, official: bool) -> None:
         self.vocabulary = vocabulary
         self.kinds = vocabulary.kinds()
         self.size = size
         self._usual = None if size is None else list(size)
-        self.polygons = polygons
+        self.predicted = predicted
         self.official = official
         self.frames: list[int] = []
         self.ids: list[str] = []
@@ -285,7 +294,7 @@ class _Rows:
         return mask_api.encode(np.zeros(self.size, np.uint8, order="F"))["counts"].decode()
 
     def _filled(self, label: dict[str, Any], i: int, frame: Record) -> str:
-        if not self.polygons:
+        if self.predicted:
             raise _label(label, i, frame).error("poly2d", "is all there is of the mask", "Write 'rle' in predictions.")
         if self.size is None:
             self.size = (self.vocabulary.height, self.vocabulary.width)
@@ -320,9 +329,13 @@ def _is_size(value: Any) -> bool:
     return type(value) is list and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
-def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
-    """Ids as numbers; only whether two are equal matters."""
+def _numbered(names: Sequence[str]) -> NDArray[np.int64] | None:
+    """Ids as numbers, None where one of them is none; ranks where one is too large, as only equality matters."""
     try:
-        return np.array([int(name) for name in names], np.int64)
-    except (ValueError, OverflowError):
-        return np.unique(names, return_inverse=True)[1].astype(np.int64) + 1
+        numbers = [int(name) for name in names]
+    except ValueError:
+        return None
+    try:
+        return np.array(numbers, np.int64)
+    except OverflowError:
+        return np.unique(np.array(numbers, object), return_inverse=True)[1].astype(np.int64)
