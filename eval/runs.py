@@ -101,6 +101,18 @@ def decode_runs(counts: Sequence[str], height: int, width: int) -> Runs:
     return Runs(background, foreground, pairs, first, areas, _canonical(background, foreground, first, last))
 
 
+def run_lengths(code: str) -> Ints:
+    """Run lengths of one code, background first, whatever the size of its image.
+
+    Raises:
+        MaskError: The code is cut off or holds other characters.
+    """
+    runs = _parse([code])[0].astype(np.int64)
+    for chain in (runs[1::2], runs[2::2]):
+        np.cumsum(chain, out=chain)
+    return runs
+
+
 def _parse(counts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
     """All numbers of all codes, signed and before the differences are undone, and how many each code has."""
     sizes = np.fromiter(map(len, counts), np.int64, len(counts))

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
@@ -85,33 +84,6 @@ def read_mask(value: Any, height: int, width: int, record: Record, field: str) -
         SchemaError: The value is no mask, or one of another size than the image.
     """
     return read_masks([WrittenMask(value, height, width, record, field)])[0]
-
-
-def runs_of(counts: str) -> NDArray[np.int64]:
-    """Run lengths of COCO's compressed counts, background first.
-
-    A number is written low digits first in base 32, one character from '0' each, with bit 32 where more follow; the
-    fourth number and those after it are differences from the number two before.
-
-    Raises:
-        ValueError: The string is not of this form.
-
-    Source: rleFrString in pycocotools' maskApi.c.
-    """
-    codes = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError("counts are cut off or hold characters that do not belong there")
-    ends = np.flatnonzero(codes & 32 == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > 7:
-        raise ValueError("counts hold a number of more than 35 bits")
-    digit = np.arange(len(codes)) - np.repeat(starts, lengths)
-    runs = np.add.reduceat((codes & 31) << 5 * digit, starts)
-    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)
-    runs[1::2] = runs[1::2].cumsum()
-    runs[2::2] = runs[2::2].cumsum()
-    return runs
 
 
 def _counts(mask: WrittenMask) -> str | list[int]:

@@ -18,8 +18,9 @@ from eval.errors import SchemaError
 from eval.image_ap import image_ap
 from eval.readers.coco import read_coco, read_coco_results
 from eval.readers.record import Record
-from eval.readers.segmentation import read_mask, runs_of
+from eval.readers.segmentation import read_mask
 from eval.readers.ytvis import read_ytvis, read_ytvis_results
+from eval.runs import run_lengths
 from eval.tube_ap import tube_ap
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
@@ -289,7 +290,7 @@ def test_runs_and_both_codes_round_trip(height: int, width: int, seed: int, dens
     pixels = (np.random.default_rng(seed).random((height, width)) < density).astype(np.uint8)
     encoded = mask_api.encode(np.asfortranarray(pixels))
     string = {"size": [height, width], "counts": encoded["counts"].decode()}
-    runs = runs_of(string["counts"])
+    runs = run_lengths(string["counts"])
     np.testing.assert_array_equal(np.repeat(np.arange(len(runs)) % 2, runs).reshape(width, height).T, pixels)
     assert read_mask(string, height, width, RECORD, "segmentation") == string
     listed = {"size": [height, width], "counts": runs.tolist()}
@@ -300,7 +301,7 @@ def test_long_runs_of_large_images_are_read() -> None:
     pixels = np.zeros((3000, 4000), np.uint8, order="F")
     pixels[:, 2000:2002] = 1
     encoded = mask_api.encode(pixels)["counts"].decode()
-    assert runs_of(encoded).tolist() == [6_000_000, 6000, 3000 * 4000 - 6_006_000]
+    assert run_lengths(encoded).tolist() == [6_000_000, 6000, 3000 * 4000 - 6_006_000]
 
 
 @pytest.mark.parametrize(
@@ -315,4 +316,4 @@ def test_empty_runs_are_taken_out_so_that_a_mask_equals_itself(counts: list[int]
         assert mask is not None
         np.testing.assert_array_equal(mask_api.decode(mask), mask_api.decode(string))
         assert mask_api.iou([mask], [mask], [0])[0, 0] == 1
-        assert (runs_of(mask["counts"])[1:] > 0).all()
+        assert (run_lengths(mask["counts"])[1:] > 0).all()

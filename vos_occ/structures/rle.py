@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from eval.readers.segmentation import runs_of
+from eval import runs as rle_runs
 
 
 class Rle(TypedDict):
@@ -135,7 +135,7 @@ def run_lengths(rle: Rle) -> NDArray[np.int64]:
         ValueError: if the string is no compressed encoding of a mask of this size.
     """
     height, width = rle["size"]
-    runs = runs_of(rle["counts"])
+    runs = rle_runs.run_lengths(rle["counts"])
     if runs.min() < 0 or runs.sum() != height * width:
         raise ValueError(f"counts do not add up to {height}x{width} pixels")
     return runs
