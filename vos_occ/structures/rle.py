@@ -135,7 +135,10 @@ def run_lengths(rle: Rle) -> NDArray[np.int64]:
         ValueError: if the string is no compressed encoding of a mask of this size.
     """
     height, width = rle["size"]
-    runs = rle_runs.run_lengths(rle["counts"])
+    try:
+        runs = rle_runs.run_lengths(rle["counts"])
+    except rle_runs.MaskError as error:
+        raise ValueError(f"the code {error.problem}") from None
     if runs.min() < 0 or runs.sum() != height * width:
         raise ValueError(f"counts do not add up to {height}x{width} pixels")
     return runs
