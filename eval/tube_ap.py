@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as mask_api
 
 from eval.average_precision import (
     IOU_THRESHOLDS,
@@ -27,7 +26,7 @@ from eval.average_precision import (
     rank,
 )
 from eval.rle import Rle
-from eval.runs import Runs, decode_runs
+from eval.tube_runs import Intervals, TubeRuns, shared_pixels
 
 AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
 OCCLUSION_RANGES = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))  # slight, moderate, heavy; closed, so .25 is in two
@@ -49,7 +48,7 @@ class Tube:
         areas: Pixels per frame as the annotation states them; None takes them from the masks.
         occlusion: How much of a true object is hidden, in [0, 1], see `occlusion_score`; None where nobody knows.
         lost: Ground truth whose match counts as none, see `Group.lost`.
-        extents: (T, 5) from `mask_extents`, where the reader has measured the masks; None measures them when needed.
+        runs: The masks decoded, where the reader has done so; None decodes them when needed.
     """
 
     video_id: int
@@ -60,20 +59,20 @@ class Tube:
     areas: Sequence[float | None] | None = None
     occlusion: float | None = None
     lost: bool = False
-    extents: Ints | None = None
+    runs: TubeRuns | None = None
 
     def __post_init__(self) -> None:
         if self.areas is not None and len(self.areas) != len(self.masks):
             raise ValueError(f"A tube needs one area per mask, found {len(self.areas)} for {len(self.masks)} masks.")
 
     @cached_property
-    def measures(self) -> Ints:
-        """(T, 5) extents of its masks."""
-        return mask_extents(self.masks) if self.extents is None else self.extents
+    def decoded(self) -> TubeRuns:
+        """The masks as intervals."""
+        return TubeRuns.of(self.masks) if self.runs is None else self.runs
 
     def mean_area(self) -> float:
         """Mean over the frames in which the tube has pixels; 0 for a tube without."""
-        stated = self.measures[:, 0] if self.areas is None else np.array([area or 0 for area in self.areas])
+        stated = self.decoded.extents[:, 0] if self.areas is None else np.array([area or 0 for area in self.areas])
         present = stated[stated != 0]
         return float(np.mean(present)) if len(present) else 0.0
 
@@ -175,40 +174,13 @@ def tube_ious(first: Sequence[Tube], second: Sequence[Tube]) -> NDArray[np.float
     return _ious(*sides, least=0.0)
 
 
-def mask_extents(masks: Sequence[Rle | None]) -> Ints:
-    """(T, 5) int64 of each mask: pixels, its first pixel, the one after its last, height, width.
-
-    Pixels are numbered column by column. All are 0 where there is no mask.
-
-    Raises:
-        MaskError: A mask is broken.
-    """
-    extents = np.zeros((len(masks), 5), np.int64)
-    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for t, mask in enumerate(masks):
-        if mask is not None:
-            by_size[tuple(mask["size"])].append(t)
-    for (height, width), frames in by_size.items():
-        counts = [mask["counts"] for mask in (masks[t] for t in frames) if mask is not None]
-        extents[frames] = run_extents(decode_runs(counts, height, width), height, width)
-    return extents
-
-
-def run_extents(runs: Runs, height: int, width: int) -> Ints:
-    """(N, 5) as `mask_extents`, of decoded masks of one size."""
-    last = runs.first + runs.pairs - 1
-    behind = np.where(runs.foreground[last] == 0, runs.background[last], 0)
-    size = np.broadcast_to([height, width], (len(last), 2))
-    return np.column_stack([runs.areas, runs.background[runs.first], height * width - behind, size])
-
-
 @dataclass(frozen=True)
 class _Side:
     """The N tubes of one side, padded to T frames.
 
     Attributes:
         tubes: The tubes.
-        pixels, first, last: (N, T) as `mask_extents`.
+        pixels, first, last: (N, T) as `TubeRuns.extents`.
         size: (N, T) a number for each mask size, 0 where there is no mask, -1 behind the end of a tube.
     """
 
@@ -228,7 +200,7 @@ class _Side:
     def _padded(cls, tubes: Sequence[Tube], length: int) -> _Side:
         padded = np.full((len(tubes), length, 5), -1, np.int64)
         for row, tube in zip(padded, tubes, strict=True):
-            row[: len(tube.masks)] = tube.measures
+            row[: len(tube.masks)] = tube.decoded.extents
         height, width = padded[..., 3], padded[..., 4]
         size = np.where(height < 0, -1, height << 32 | width)
         return cls(tubes, np.maximum(padded[..., 0], 0), padded[..., 1], padded[..., 2], size)
@@ -259,33 +231,32 @@ def _ious(found: _Side, truth: _Side, least: float) -> NDArray[np.float64]:
     Frames that lie behind the end of either tube, or in which both have masks but of different sizes, count as if
     both were empty; only the official evaluators get that far with such tubes.
     """
-    ious = np.zeros((len(found.tubes), len(truth.tubes)))
-    for g in range(len(truth.tubes)):
-        size, pixels = truth.size[g], truth.pixels[g]
+    meets = np.zeros((len(truth.tubes), *found.size.shape), bool)  # (G, D, T)
+    covered = np.zeros(meets.shape[:2], np.int64)
+    for k, size in enumerate(truth.size):
         counted = (found.size == size) | (np.minimum(found.size, size) == 0)
-        covered = ((found.pixels + pixels) * counted).sum(1)
-        meets = (found.size == size) & (size > 0) & (found.first < truth.last[g]) & (truth.first[g] < found.last)
-        most = (np.minimum(found.pixels, pixels) * meets).sum(1)  # that they can share
-        rows = np.flatnonzero((most > 0) & (most >= least * (covered - most))).tolist()
-        shared = _shared([found.tubes[d].masks for d in rows], truth.tubes[g].masks, meets[rows], found.pixels[rows])
-        ious[rows, g] = shared / np.maximum(covered[rows] - shared, 1)
-    return ious
+        covered[k] = ((found.pixels + truth.pixels[k]) * counted).sum(1)
+        meets[k] = (found.size == size) & (size > 0)
+        meets[k] &= (found.first < truth.last[k]) & (truth.first[k] < found.last)
+        most = (np.minimum(found.pixels, truth.pixels[k]) * meets[k]).sum(1)  # that they can share
+        meets[k] &= ((most > 0) & (most >= least * (covered[k] - most)))[:, None]
+    shared = np.zeros_like(covered)
+    for t in np.flatnonzero(meets.any((0, 1))).tolist():
+        sizes = truth.size[:, t]
+        for one in set(sizes.tolist()):
+            g, d = np.nonzero(meets[:, :, t] & (sizes == one)[:, None])
+            if len(g):
+                shared[g, d] += _shared(found, truth, g, d, t)
+    return np.where(meets.any(2), shared / np.maximum(covered - shared, 1), 0.0).T
 
 
-def _shared(
-    found: Sequence[Sequence[Rle | None]], truth: Sequence[Rle | None], meets: NDArray[np.bool_], pixels: Ints
-) -> Ints:
-    """(D,) pixels that each of D tubes shares with one, over the frames in which they may meet, (D, T).
-
-    pycocotools counts no intersections, but with the crowd flag its IoU divides by the area of the first mask, and
-    rounding the product undoes a division of integers below 2^53.
-    """
-    shared = np.zeros(len(found), np.int64)
-    for t in np.flatnonzero(meets.any(0)).tolist():
-        rows = np.flatnonzero(meets[:, t])
-        of_found = mask_api.iou([found[d][t] for d in rows.tolist()], [truth[t]], [1])
-        shared[rows] += np.rint(of_found[:, 0] * pixels[rows, t]).astype(np.int64)
-    return shared
+def _shared(found: _Side, truth: _Side, g: Ints, d: Ints, frame: int) -> Ints:
+    """(P,) pixels that pairs of tubes share in one frame, in which their masks have one size."""
+    objects, of = np.unique(g, return_inverse=True)
+    masks = Intervals.at([found.tubes[i].decoded for i in d.tolist()], frame)
+    others = Intervals.at([truth.tubes[i].decoded for i in objects.tolist()], frame)
+    size = int(truth.size[g[0], frame])
+    return shared_pixels(masks, others, of, size >> 32, size & 0xFFFFFFFF)
 
 
 def _require_one_size(*sides: _Side) -> None:

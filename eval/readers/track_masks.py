@@ -15,7 +15,7 @@ from eval.readers.record import Record
 from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle
 from eval.runs import MaskError, decode_runs
-from eval.tube_ap import Ints, mask_extents, run_extents
+from eval.tube_runs import TubeRuns
 
 _SHARE = 200_000  # characters of run lengths that are decoded at once; more falls out of the second-level cache
 
@@ -42,11 +42,11 @@ class TrackMasks(NamedTuple):
 
     Attributes:
         masks: One per frame, None where the object is not there.
-        extents: (T, 5) as `tube_ap.mask_extents`.
+        runs: The same, decoded.
     """
 
     masks: tuple[Rle | None, ...]
-    extents: Ints
+    runs: TubeRuns
 
 
 def read_track_masks(written: Sequence[WrittenTrack]) -> list[TrackMasks]:
@@ -74,7 +74,7 @@ def read_masks_of_any_size(track: WrittenTrack) -> TrackMasks:
             for t, (value, size) in enumerate(zip(track.values, sizes, strict=True))
         ]
     )
-    return TrackMasks(tuple(masks), mask_extents(masks))
+    return TrackMasks(tuple(masks), TubeRuns.of(masks))
 
 
 def _own_size(value: Any) -> tuple[int, int] | None:
@@ -107,7 +107,7 @@ def _codes(track: WrittenTrack) -> list[str] | None:
     values, size = track.values, [track.height, track.width]
     there = [value for value in values if value is not None]
     try:
-        if all(value["size"] == size for value in there):
+        if [value["size"] for value in there].count(size) == len(there):
             codes = [value["counts"] for value in there]
             return codes if set(map(type, codes)) <= {str} else None
     except (TypeError, KeyError):  # not an object, or one without these members
@@ -122,16 +122,14 @@ def _read_share(share: Sequence[tuple[WrittenTrack, list[str] | None]]) -> Itera
     except MaskError:
         yield from (_read_written(track) for track, _ in share)  # raises for the first that is broken
         return
-    extents, start = run_extents(runs, height, width), 0
+    decoded, start = TubeRuns.of_runs(runs, height, width), 0
     for track, codes in share:
-        rows = slice(start, start + len(codes or ()))
-        start = rows.stop
-        if codes is None or not runs.canonical[rows].all():
+        first, start = start, start + len(codes or ())
+        if codes is None or not runs.canonical[first:start].all():
             yield _read_written(track)
-            continue
-        measured = np.zeros((len(track.values), 5), np.int64)
-        measured[[value is not None for value in track.values]] = extents[rows]
-        yield TrackMasks(tuple(track.values), measured)
+        else:
+            there = np.array([value is not None for value in track.values], bool)
+            yield TrackMasks(tuple(track.values), decoded.spread(first, there))
 
 
 def _read_written(track: WrittenTrack) -> TrackMasks:
@@ -141,4 +139,4 @@ def _read_written(track: WrittenTrack) -> TrackMasks:
             for t, value in enumerate(track.values)
         ]
     )
-    return TrackMasks(tuple(masks), mask_extents(masks))
+    return TrackMasks(tuple(masks), TubeRuns.of(masks))

@@ -6,6 +6,7 @@ cut off by `zip`, and masks of another size count as found.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +153,7 @@ def result_tubes(found: Sequence[Record], videos: Sequence[Video], official: boo
     scores = [_any_score(record) if official else record.number("score") for record in found]
     masks = _read_masks(found, videos, "segmentations", official)
     return [
-        Tube(video.id, record.integer("category_id"), tube.masks, score, extents=tube.extents)
+        Tube(video.id, record.integer("category_id"), tube.masks, score, runs=tube.runs)
         for record, video, score, tube in zip(found, videos, scores, masks, strict=True)
     ]
 
@@ -186,7 +187,7 @@ def _annotation_tube(record: Record, video: Video, tube: TrackMasks, official: b
         areas=_stated_areas(record, video, length),
         occlusion=None if labels is None else occlusion_score(labels),
         lost=official and record.integer("id") == 0,
-        extents=tube.extents,
+        runs=tube.runs,
     )
 
 
@@ -299,7 +300,7 @@ def _areas(record: Record, tube: TrackMasks, video: Video) -> tuple[float | None
     stated = _stated_areas(record, video, video.length)
     if stated is not None:
         return stated
-    pixels = tube.extents[:, 0].tolist()
+    pixels = tube.runs.extents[:, 0].tolist()
     return tuple(None if mask is None else float(area) for mask, area in zip(tube.masks, pixels, strict=True))
 
 
@@ -307,6 +308,8 @@ def _stated_areas(record: Record, video: Video, length: int) -> tuple[float | No
     if record.values.get("areas") is None:
         return None
     stated = record.entries("areas", length, f"video {video.id}")
+    if set(map(type, stated)) <= {int, float, type(None)} and math.isfinite(sum(value or 0 for value in stated)):
+        return tuple(stated)
     return tuple(None if value is None else record.finite(value, f"areas[{t}]") for t, value in enumerate(stated))
 
 
