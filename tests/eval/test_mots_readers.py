@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -18,6 +19,8 @@ from eval.readers.mots import _parse_lines, _parse_regular, parse_mots
 from eval.readers.mots_files import find_mots_files, read_seqmap
 from eval.readers.mots_png import masks_of, parse_mots_png
 
+SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
+SEQMAPS = SHARED / "fixtures" / "mots_tools_seqmaps"
 LINE = "0 1001 1 375 1242 abc\n"
 
 LABELS = np.array(
@@ -229,6 +232,25 @@ def test_seqmaps_of_both_kinds(tmp_path: Path) -> None:
     assert read_seqmap(path, first_frame=1, header=True) == {"0002": 600}
     path.write_text("name\nMOTS20-02\n\n")
     assert read_seqmap(path, first_frame=1, header=True) == {"MOTS20-02": None}
+
+
+@pytest.mark.skipif(not SEQMAPS.exists(), reason=f"no seqmaps of mots_tools at {SEQMAPS}")
+@pytest.mark.parametrize(
+    ("name", "first_frame", "sequences", "frames"),
+    [
+        ("fulltrain.seqmap", 0, 21, 8008),
+        ("train.seqmap", 0, 12, 5027),
+        ("val.seqmap", 0, 9, 2981),
+        ("test.seqmap", 0, 29, 11095),
+        ("val_MOTSchallenge.seqmap", 1, 4, 2862),
+    ],
+)
+def test_published_seqmaps_have_the_lengths_of_the_benchmarks(
+    name: str, first_frame: int, sequences: int, frames: int
+) -> None:
+    lengths = read_seqmap(SEQMAPS / name, first_frame, header=first_frame == 1)
+    assert len(lengths) == sequences
+    assert sum(length or 0 for length in lengths.values()) == frames
 
 
 @pytest.mark.parametrize(

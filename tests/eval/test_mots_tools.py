@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.evaluation import evaluate
@@ -18,6 +19,7 @@ from eval.mots_tools_clear import MotsToolsCounts, mots_tools_clear
 from eval.sequences import FramePair, TrackingSequence
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
+KITTI = SHARED / "data" / "kitti_mots_gt" / "instances_txt.zip"
 QUIRKS = SHARED / "fixtures" / "golden_quirks" / "mots_quirks.json"
 
 RECORDED = {
@@ -58,6 +60,30 @@ def test_recorded_cases_score_as_the_tool_scored_them(tmp_path: Path, case: dict
         scores = evaluate("mots_tools", gt, pred, seqmap=seqmap, compat=compat).classes["pedestrian"]
         for key, name in RECORDED.items():
             assert scores[name] == (None if expected[key] is None else pytest.approx(expected[key], abs=5e-5)), name
+
+
+@pytest.mark.skipif(not KITTI.exists(), reason=f"no ground truth of KITTI MOTS at {KITTI}")
+def test_ground_truth_of_kitti_scores_one_against_itself() -> None:
+    """An object that leaves and returns is not fragmented here: only frames in which it is there are looked at."""
+    scores = evaluate("mots_tools", KITTI, KITTI)
+    assert set(scores.summary.values()) == {1.0}
+    assert {(n["MT"], n["IDSW"], n["Frag"], n["FP"], n["FN"]) for n in scores.classes.values()} == {(1, 0, 0, 0, 0)}
+
+
+def test_a_prediction_in_two_ignore_regions_is_judged_by_their_union(tmp_path: Path) -> None:
+    """40 % in each: the tool counts no false positive, n_itr 1 (golden_quirks/ignore_union_case.txt)."""
+
+    def code(y0: int, y1: int, x1: int) -> str:
+        mask = np.zeros((20, 20), np.uint8, order="F")
+        mask[y0:y1, :x1] = 1
+        return mask_api.encode(mask)["counts"].decode()
+
+    size = (20, 20)
+    truth = [(0, 1, 1, size, code(0, 4, 4))]
+    regions = [(0, 10000, 10, size, code(10, 14, 10)), (0, 10001, 10, size, code(16, 20, 10))]
+    found = [(0, 7, 1, size, code(0, 4, 4)), (0, 8, 1, size, code(10, 20, 10))]
+    scores = evaluate("mots_tools", written(tmp_path / "gt", truth + regions), written(tmp_path / "pred", found))
+    assert (scores.classes["car"]["FP"], scores.classes["car"]["ignored"]) == (0, 1)
 
 
 def slow_counts(frames: list[FramePair], ignored_share: list[list[float]]) -> dict[str, float]:
