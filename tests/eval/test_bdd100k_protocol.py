@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as mask_api
 
 from eval.errors import EvalError, RequestError, SchemaError
 from eval.evaluation import evaluate
 from eval.protocols import protocol
+from eval.protocols.bdd100k_rules import VOCABULARY
 from eval.protocols.protocol import Request
 from eval.scores import Scores
 
@@ -298,7 +300,67 @@ def test_verify_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         protocol("bdd100k_mots").verify(Request(tmp_path / "gt.json", tmp_path / "pred.json"), scores)
 
 
-# Random videos.
+# Random videos. In some frames predictions overlap, and no bus is true.
+
+OFFICIAL_JSON = {
+    "mMOTA": 38.125, "mMOTP": 60.82367993897286, "mIDF1": 48.746894409937894, "MOTA": 46.08695652173913,
+    "MOTP": 80.8477037754716, "IDF1": 63.681592039801, "FP": 14, "FN": 43, "IDSw": 5, "MT": 2, "PT": 9, "ML": 0,
+    "FM": 17,
+}  # fmt: skip
+OFFICIAL_BITMASK = {
+    "mMOTA": 37.84722222222222, "mMOTP": 60.89756607824955, "mIDF1": 48.79817646121994, "MOTA": 45.21739130434783,
+    "MOTP": 81.11006399772542, "IDF1": 63.725490196078425, "FP": 16, "FN": 42, "IDSw": 5, "MT": 2, "PT": 9, "ML": 0,
+    "FM": 18,
+}  # fmt: skip
+
+
+def test_random_videos_score_as_officially(tmp_path: Path) -> None:
+    """`random_dataset(3)`, written by `score` and scored by the command at the top of this file."""
+    scores = score(tmp_path, *random_dataset(3))
+    expect({**scores.summary, **scores.overall}, OFFICIAL_JSON, 1e-12)
+    per_class = {
+        "pedestrian": 58.33333333333333, "rider": 30.000000000000004, "car": 33.333333333333336,
+        "truck": 58.33333333333333, "bus": -math.inf, "train": math.nan, "motorcycle": 66.66666666666667,
+        "bicycle": 58.33333333333333,
+    }  # fmt: skip
+    for name, value in per_class.items():
+        expect(scores.classes[name], {"MOTA": value}, 1e-12)
+    assert len(scores.warnings) == 2
+    request = Request(tmp_path / "gt.json", tmp_path / "pred.json")
+    assert protocol("bdd100k_mots").verify(request, scores) <= 1e-12
+
+
+def test_random_videos_as_bitmasks_score_as_officially(tmp_path: Path) -> None:
+    """The same videos painted by `paint`, scored by bdd100k.eval.run on the folders; nothing overlaps there."""
+    for side, videos in zip(("gt", "pred"), random_dataset(3), strict=True):
+        for video in videos:
+            for entry in video:
+                paint(tmp_path / side / entry["videoName"] / f"{entry['frameIndex']:04d}.png", entry["labels"])
+    scores = evaluate("bdd100k_mots_bitmask", tmp_path / "gt", tmp_path / "pred")
+    expect({**scores.summary, **scores.overall}, OFFICIAL_BITMASK, 1e-12)
+    assert protocol("bdd100k_mots_bitmask").verify(Request(tmp_path / "gt", tmp_path / "pred"), scores) <= 1e-12
+    assert evaluate("bdd100k_mots_bitmask", tmp_path / "gt", tmp_path / "pred", compat="official") == scores
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_videos_equal_motmetrics_on_the_same_distances(seed: int, tmp_path: Path) -> None:
+    scores = score(tmp_path, *random_dataset(seed, videos=1))
+    request = Request(tmp_path / "gt.json", tmp_path / "pred.json")
+    assert protocol("bdd100k_mots").verify(request, scores) <= 1e-12
+
+
+def paint(path: Path, labels: Labels) -> None:
+    """Write a bitmask; later labels cover earlier ones."""
+    picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    for entry in labels:
+        kind, ignored = VOCABULARY.kinds()[entry["category"]]
+        attributes = entry["attributes"]
+        bits = (ignored or attributes.get("ignored", False)) + 2 * attributes.get("crowd", False)
+        number = int(entry["id"]) + 1
+        picture[mask_api.decode(entry["rle"]) > 0] = (kind + 1, bits, number >> 8, number & 255)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
 KINDS = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle", "other vehicle", "person")
