@@ -78,47 +78,68 @@ def require_whole(file: Path, video: JsonlVideo) -> None:
         raise InputError(f"'{file}' has {last} of {video.header.frames or 'more'} frames. Run the video again.")
 
 
-def export_truth(dataset: YtvisDataset, out: Path, args: argparse.Namespace) -> None:
-    """Write instances_txt/, seqmap and, where the dataset knows hidden fractions, hidden/."""
+def tracks_of(dataset: YtvisDataset) -> dict[int, list[Track]]:
+    """The tracks of each video, in the order of the file; refuses what MOTS cannot hold.
+
+    A pixel of a MOTS file has one owner, and who that is must not be made up for ground truth.
+    """
     if not dataset.has_annotations:
         raise InputError(f"{dataset.path} has no annotations. Give the file that has them.")
     tracks: dict[int, list[Track]] = defaultdict(list)
     for track in dataset.tracks:
         tracks[track.video_id].append(track)
+    for video in dataset.videos:
+        for t in range(video.length):
+            masks = [mask for track in tracks[video.id] if (mask := track.segmentations[t]) is not None]
+            if masks and rle.area(rle.union(masks)) < sum(map(rle.area, masks)):
+                raise InputError(
+                    f"{dataset.path}: masks of video {video.name} overlap in frame {t}, which MOTS does not allow. "
+                    "Give every pixel to one object."
+                )
+    return tracks
+
+
+def export_truth(
+    dataset: YtvisDataset, tracks: Mapping[int, Sequence[Track]], out: Path, args: argparse.Namespace
+) -> None:
+    """Write instances_txt/, seqmap and, where the dataset knows hidden fractions, hidden/."""
+    labels = {category.id: label for label, category in enumerate(dataset.categories)}
+    class_ids = class_ids_of([category.name for category in dataset.categories], args.class_ids)
     seqmap = []
     for video in dataset.videos:
-        write_truth(dataset, video, tracks[video.id], out, args)
+        found = [labels[track.category_id] for track in tracks[video.id]]
+        write_truth(video, tracks[video.id], found, class_ids, out, args)
+        if any(track.extra.get("hidden") is not None for track in tracks[video.id]):
+            write_hidden(video, tracks[video.id], [class_ids[label] for label in found], out, args)
         seqmap.append(f"{video.name} empty {args.first_frame:06d} {video.length - 1 + args.first_frame:06d}\n")
     write_atomically(out / "seqmap", "".join(seqmap))
 
 
 def write_truth(
-    dataset: YtvisDataset, video: Video, tracks: Sequence[Track], out: Path, args: argparse.Namespace
+    video: Video,
+    tracks: Sequence[Track],
+    labels: Sequence[int],
+    class_ids: Sequence[int],
+    out: Path,
+    args: argparse.Namespace,
 ) -> None:
-    """One video: its objects are numbered from 1 in the order of the file."""
-    labels = {category.id: label for label, category in enumerate(dataset.categories)}
-    class_ids = class_ids_of([category.name for category in dataset.categories], args.class_ids)
+    """The masks of one video, whose objects are numbered from 1 in the order of the file."""
     path = out / "instances_txt" / f"{video.name}.txt"
     with MotsTxtWriter(path, class_ids, first_frame=args.first_frame, overwrite=args.overwrite) as file:
         for t in range(video.length):
-            there = [i for i, track in enumerate(tracks) if track.segmentations[t] is not None]
-            masks = [mask for i in there if (mask := tracks[i].segmentations[t]) is not None]
-            require_disjoint(dataset, video, masks, t)
-            boxes = np.array([rle.bounding_box(mask) for mask in masks], np.float32).reshape(-1, 4)
-            found = np.array([labels[tracks[i].category_id] for i in there], np.int64)
-            ids, scores = np.array(there, np.int64) + 1, np.ones(len(there), np.float32)
-            file.write(FrameResult(t, video.height, video.width, ids, found, scores, boxes, masks))
-    if any(track.extra.get("hidden") is not None for track in tracks):
-        write_hidden(video, tracks, [class_ids[labels[track.category_id]] for track in tracks], out, args)
-
-
-def require_disjoint(dataset: YtvisDataset, video: Video, masks: Sequence[rle.Rle], t: int) -> None:
-    """A pixel of a MOTS file has one owner, and who that is must not be made up for ground truth."""
-    if masks and rle.area(rle.union(masks)) < sum(map(rle.area, masks)):
-        raise InputError(
-            f"{dataset.path}: masks of video {video.name} overlap in frame {t}, which MOTS does not allow. "
-            "Give every pixel to one object."
-        )
+            there = [(i, mask) for i, track in enumerate(tracks) if (mask := track.segmentations[t]) is not None]
+            file.write(
+                FrameResult(
+                    frame_index=t,
+                    height=video.height,
+                    width=video.width,
+                    track_ids=np.array([i + 1 for i, _ in there], np.int64),
+                    labels=np.array([labels[i] for i, _ in there], np.int64),
+                    scores=np.ones(len(there), np.float32),
+                    boxes=np.array([rle.bounding_box(mask) for _, mask in there], np.float32).reshape(-1, 4),
+                    masks=[mask for _, mask in there],
+                )
+            )
 
 
 def write_hidden(
@@ -165,7 +186,8 @@ def run(args: argparse.Namespace) -> None:
     for folder in ("pred", *(("instances_txt", "hidden") if dataset else ())):
         require_new(args.out / folder, args.overwrite, folder=True)
     if dataset is not None:
-        export_truth(dataset, args.out, args)
+        require_new(args.out / "seqmap", args.overwrite, folder=False)
+        export_truth(dataset, tracks_of(dataset), args.out, args)
     export_results(videos, args.out / "pred", args)
     ids = class_ids_of(names, args.class_ids)
     for number, mots_name in MOTS_CLASSES.items():
