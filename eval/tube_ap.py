@@ -241,10 +241,11 @@ def _ious(found: _Side, truth: _Side, least: float) -> NDArray[np.float64]:
         most = (np.minimum(found.pixels, truth.pixels[k]) * meets[k]).sum(1)  # that they can share
         meets[k] &= ((most > 0) & (most >= least * (covered[k] - most)))[:, None]
     shared = np.zeros_like(covered)
-    for t in np.flatnonzero(meets.any((0, 1))).tolist():
+    by_frame = np.ascontiguousarray(meets.transpose(2, 0, 1))
+    for t in np.flatnonzero(by_frame.any((1, 2))).tolist():
         sizes = truth.size[:, t]
-        for one in set(sizes.tolist()):
-            g, d = np.nonzero(meets[:, :, t] & (sizes == one)[:, None])
+        for size in set(sizes.tolist()) - {0, -1}:
+            g, d = np.nonzero(by_frame[t] & (sizes == size)[:, None])
             if len(g):
                 shared[g, d] += _shared(found, truth, g, d, t)
     return np.where(meets.any(2), shared / np.maximum(covered - shared, 1), 0.0).T
@@ -252,7 +253,8 @@ def _ious(found: _Side, truth: _Side, least: float) -> NDArray[np.float64]:
 
 def _shared(found: _Side, truth: _Side, g: Ints, d: Ints, frame: int) -> Ints:
     """(P,) pixels that pairs of tubes share in one frame, in which their masks have one size."""
-    objects, of = np.unique(g, return_inverse=True)
+    begins = np.diff(g, prepend=-1) > 0  # of the pairs of another object; g ascends
+    objects, of = g[begins], np.cumsum(begins) - 1
     masks = Intervals.at([found.tubes[i].decoded for i in d.tolist()], frame)
     others = Intervals.at([truth.tubes[i].decoded for i in objects.tolist()], frame)
     size = int(truth.size[g[0], frame])

@@ -39,10 +39,10 @@ class Intervals(NamedTuple):
     @classmethod
     def at(cls, tubes: Sequence[TubeRuns], frame: int) -> Intervals:
         """The masks of tubes, at least one, in a frame."""
-        spans = [(tube.edges[frame], tube.edges[frame + 1]) for tube in tubes]
-        starts = [tube.starts[first:stop] for tube, (first, stop) in zip(tubes, spans, strict=True)]
-        ends = [tube.ends[first:stop] for tube, (first, stop) in zip(tubes, spans, strict=True)]
-        return cls(np.concatenate(starts), np.concatenate(ends), np.diff(spans)[:, 0])
+        first, stop = ([tube.edges[t] for tube in tubes] for t in (frame, frame + 1))
+        starts = [tube.starts[i:j] for tube, i, j in zip(tubes, first, stop, strict=True)]
+        ends = [tube.ends[i:j] for tube, i, j in zip(tubes, first, stop, strict=True)]
+        return cls(np.concatenate(starts), np.concatenate(ends), np.array(stop) - np.array(first))
 
     def moved(self, offsets: NDArray[np.signedinteger]) -> Intervals:
         """Each mask by its offset (N,)."""
@@ -143,7 +143,7 @@ def shared_pixels(first: Intervals, second: Intervals, of: Ints, height: int, wi
     tall = apart.dtype.type(height)
     columns = np.bincount((other.ends - 1) // tall, minlength=masks * width)
     passed = np.concatenate([[0], np.cumsum(columns)])  # intervals that end before each column
-    covered = _covered(own, other, passed[own.starts // tall])
+    covered = _covered(own, other, passed.take(own.starts // tall))
     return np.add.reduceat(covered, np.cumsum(own.lengths) - own.lengths, dtype=np.int64)
 
 
@@ -155,19 +155,24 @@ def _covered(own: Intervals, other: Intervals, nearest: Ints) -> NDArray[np.sign
         other: Intervals that do not overlap, ascending.
         nearest: (R,) for each the first of the others that may overlap it.
     """
-    far = np.iinfo(other.starts.dtype).max
-    starts, ends = np.append(other.starts, [far, far]), np.append(other.ends, [far, far])
+    far = np.full(2, np.iinfo(other.starts.dtype).max, other.starts.dtype)
+    starts, ends = np.append(other.starts, far), np.append(other.ends, far)
     following = starts[1:]
-    covered = np.zeros_like(own.starts)
-    rows: Ints | slice = slice(None)
+    covered, rows = own.starts, None  # all
     begin, end = own.starts, own.ends
     for _ in range(_STEPS):
-        covered[rows] += np.maximum(np.minimum(end, ends[nearest]) - np.maximum(begin, starts[nearest]), 0)
-        more = np.flatnonzero(following[nearest] < end)
+        inside = np.minimum(end, ends.take(nearest))
+        inside -= np.maximum(begin, starts.take(nearest))
+        np.maximum(inside, 0, out=inside)
+        if rows is None:
+            covered = inside
+        else:
+            covered[rows] += inside
+        more = np.flatnonzero(following.take(nearest) < end)
         if not len(more):
             return covered
-        rows = more if isinstance(rows, slice) else rows[more]
-        begin, end, nearest = begin[more], end[more], nearest[more] + 1
+        rows = more if rows is None else rows.take(more)
+        begin, end, nearest = begin.take(more), end.take(more), nearest.take(more) + 1
     # what is left is long, or in columns with many others: pixels of others before its end, less those before the rest
     total = np.concatenate([[0], np.cumsum(other.ends - other.starts, dtype=np.int64)])
     inside = np.zeros(len(begin), np.int64)
