@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vos_occ.inference.demo import DemoOutputs, main, parse_arguments, wanted_labels
+from vos_occ.inference.demo import main, parse_arguments, wanted_labels
 from vos_occ.media import VideoWriter, open_video
 from vos_occ.results.jsonl import read_jsonl
-from vos_occ.structures.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +206,3 @@ def test_help_does_not_wait_for_the_model_stack() -> None:
 )
 def test_class_names_become_labels(names: str | None, labels: set[int]) -> None:
     assert wanted_labels(names, ("dog", "cat", "bird")) == labels
-
-
-def test_outputs_need_a_name_each() -> None:
-    with pytest.raises(InputError, match="Nothing would be written"):
-        DemoOutputs()
-    with pytest.raises(InputError, match="Two outputs have one name"):
-        DemoOutputs(jsonl=Path("a"), mot=Path("./a"))
