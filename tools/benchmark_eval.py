@@ -38,12 +38,14 @@ PARTS = ("compare", "growth", "stages")
 
 # First that fits counts: part of a path, function, stage.
 STAGES = [
+    ["eval/runs.py", "", "decode masks"],
+    ["eval/masks.py", "", "compare masks"],
+    ["eval/tube_runs.py", "", "compare masks"],
+    ["eval/tube_ap.py", "_ious", "compare masks"],
+    ["eval/tube_ap.py", "_shared", "compare masks"],
     ["eval/readers/", "", "read files"],
     ["/json/", "", "read files"],
-    ["eval/runs.py", "", "decode masks"],
-    ["eval/masks.py", "decode_runs", "decode masks"],
-    ["eval/masks.py", "", "pairs of masks"],
-    ["eval/", "", "metrics"],
+    ["eval/", "", "count and average"],
 ]
 
 
@@ -105,6 +107,7 @@ class Measured:
     """Some runs of one evaluator on one input; memory is what was added after the imports."""
 
     seconds: list[float]
+    cpu_seconds: list[float]
     memory_mib: float
     worker_peak_mib: float | None
     numbers: dict[str, float | None]
@@ -171,6 +174,7 @@ def _measured(runs: list[Row]) -> Measured:
     first = runs[0]
     return Measured(
         seconds=[run["seconds"] for run in runs],
+        cpu_seconds=[run["cpu_seconds"] for run in runs],
         memory_mib=max(run["peak_mib"] - run["imported_mib"] for run in runs),
         worker_peak_mib=first["worker_peak_mib"],
         numbers=first["numbers"],
@@ -209,7 +213,10 @@ def compare(bench: Bench, protocol: str, plan: Plan) -> Row:
     return row | {
         "official_seconds": theirs.seconds,
         "ours_seconds": ours.seconds,
+        "official_cpu_seconds": theirs.cpu_seconds,
+        "ours_cpu_seconds": ours.cpu_seconds,
         "ratio": theirs.best / ours.best,
+        "cpu_ratio": min(theirs.cpu_seconds) / min(ours.cpu_seconds),
         "largest_difference": largest,
         "numbers_compared": shared,
         "not_in_ours": missing,
@@ -219,7 +226,7 @@ def compare(bench: Bench, protocol: str, plan: Plan) -> Row:
 
 
 def grow(bench: Bench, protocol: str, plan: Plan, what: str, value: int) -> Row:
-    """Both sides on data of one size of a sweep; the best of two runs."""
+    """Both sides on data of one size of a sweep; the best of three runs."""
     changes = {what: value}
     if what == "objects":
         changes["predictions"] = 10 * value
@@ -229,7 +236,7 @@ def grow(bench: Bench, protocol: str, plan: Plan, what: str, value: int) -> Row:
     official = OFFICIAL[protocol]
     row: Row = {"protocol": protocol, "what": what, "value": value}
     sides = [official.side, "ours"] if bench.has(official) else ["ours"]
-    *theirs, ours = bench.measure(sides, protocol, folder, repeat=min(plan.repeat, 2))
+    *theirs, ours = bench.measure(sides, protocol, folder, repeat=min(plan.repeat, 3))
     row |= {"ours_seconds": ours.best, "ours_mib": ours.memory_mib}
     if theirs:
         row |= {"official_seconds": theirs[0].best, "official_mib": theirs[0].memory_mib}

@@ -10,6 +10,7 @@ knows which one is asked for.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import resource
@@ -111,15 +112,12 @@ def scalabel_bdd100k_mots() -> Run:
 
 
 def ytviseval() -> Run:
-    """mmdet's copy of the YouTube-VIS API."""
-    import vos_occ.compat  # noqa: F401  (before any mm* import)
-
-    # isort: split
-    from mmdet.evaluation.functional import YTVIS, YTVISeval
+    """mmdet's copy of the YouTube-VIS API, from its two files: mmdet as a whole brings torch."""
+    api, evaluator = (_file_of_mmdet(f"evaluation/functional/{name}.py") for name in ("ytvis", "ytviseval"))
 
     def run(folder: Path, workers: int) -> Numbers:
-        truth = YTVIS(str(folder / "gt.json"))
-        evaluation = YTVISeval(truth, truth.loadRes(str(folder / "pred.json")), "segm")
+        truth = api.YTVIS(str(folder / "gt.json"))
+        evaluation = evaluator.YTVISeval(truth, truth.loadRes(str(folder / "pred.json")), "segm")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -127,6 +125,16 @@ def ytviseval() -> Run:
         return flat({"": dict(zip(VIS, stats, strict=False))})
 
     return run
+
+
+def _file_of_mmdet(path: str) -> Any:
+    package = importlib.util.find_spec("mmdet")
+    assert package is not None and package.origin is not None
+    spec = importlib.util.spec_from_file_location(Path(path).stem, Path(package.origin).parent / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 SIDES: dict[str, Callable[[], Run]] = {
