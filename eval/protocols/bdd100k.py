@@ -27,7 +27,8 @@ from eval.protocols.bdd100k_verify import verify
 from eval.protocols.bdd100k_videos import listed, pair_files, pair_frames, pair_videos
 from eval.protocols.protocol import Column, Protocol, Request
 from eval.readers.bdd_bitmask import OCCLUDED, Instances, compare_codes, find_bitmasks, read_instances
-from eval.readers.scalabel import ScalabelLabels, read_masks
+from eval.readers.scalabel import ScalabelLabels
+from eval.readers.scalabel_masks import read_masks
 from eval.scores import Scores
 from eval.sequences import Ints
 

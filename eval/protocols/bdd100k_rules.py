@@ -18,7 +18,7 @@ from eval.errors import RequestError, SchemaError
 from eval.masks import MaskPairs
 from eval.motmetrics_accumulator import MotmetricsCounts, accumulate, assigned, fragmented, match
 from eval.protocols.protocol import Request
-from eval.readers.scalabel import Vocabulary
+from eval.readers.scalabel_masks import Vocabulary
 from eval.scores import Number, Scores
 from eval.sequences import Ints, TrackingSequence
 

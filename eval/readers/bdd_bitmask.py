@@ -51,12 +51,12 @@ def read_codes(path: Path) -> Codes:
         with Image.open(path) as image:
             if image.mode != "RGBA":
                 raise SchemaError(f"{path} is of mode {image.mode}, expected RGBA. Export bitmasks as BDD100K does.")
-            pixels = np.array(image, np.uint8)
+            pixels = np.frombuffer(image.tobytes(), "<u4").reshape(image.height, image.width)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         if isinstance(error, SchemaError):
             raise
         raise SchemaError(f"{path} cannot be read as PNG: {error}. Export it again.") from None
-    return pixels.view("<u4")[..., 0].astype(np.uint32, copy=False)
+    return pixels.astype(np.uint32, copy=False)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from eval.masks import MaskTable, find_overlaps
 from eval.protocols.bdd100k_rules import CLASSES, VOCABULARY
 from eval.readers.bezier_polygon import BezierError, fill_polygons
 from eval.readers.record import Record, load_object, records
-from eval.readers.scalabel import ScalabelLabels, Vocabulary, read_masks
+from eval.readers.scalabel import ScalabelLabels
+from eval.readers.scalabel_masks import Vocabulary, read_masks
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
 INS_SEG = SHARED / "fixtures" / "scalabel_ins_seg"
