@@ -17,7 +17,7 @@ import argparse
 import itertools
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +41,19 @@ def class_ids_of(names: Sequence[str], chosen: Mapping[str, int]) -> list[int]:
     return [chosen.get(name, KNOWN_IDS.get(name, 1)) for name in names]
 
 
-def find_videos(files: Sequence[Path], known: Collection[str]) -> tuple[dict[str, Path], list[str]]:
+def find_videos(files: Sequence[Path], lengths: Mapping[str, int]) -> tuple[dict[str, Path], list[str]]:
     """The file of each video by its name, and all their classes; refuses files that are broken or not whole.
 
     Args:
         files: result files.
-        known: names of the dataset's videos. Other names lose their ending: `walk.mp4` is sequence walk.
+        lengths: frames of the dataset's videos, by name. Other names lose their ending: `walk.mp4` is sequence walk.
     """
     videos: dict[str, Path] = {}
     classes: dict[str, None] = {}
     for file in files:
         video = read_jsonl(file)
-        require_whole(file, video)
-        name = video.header.video if video.header.video in known else Path(video.header.video).stem
+        name = video.header.video if video.header.video in lengths else Path(video.header.video).stem
+        require_whole(file, video, lengths.get(name))
         if name in videos:
             raise InputError(f"'{file}' and '{videos[name]}' are both of a video {name}. Give one of them.")
         videos[name] = file
@@ -71,11 +71,14 @@ def export_results(videos: Mapping[str, Path], folder: Path, args: argparse.Name
                 out.write(frame)
 
 
-def require_whole(file: Path, video: JsonlVideo) -> None:
-    """Refuse a file whose run was stopped: what it lacks would count as missed."""
+def require_whole(file: Path, video: JsonlVideo, length: int | None) -> None:
+    """Refuse a file whose run was stopped: what it lacks would count as missed. Containers may announce too much."""
     last = video.frames[-1].frame_index + 1 if len(video) else 0
-    if video.torn or (video.header.frames or 0) > last:
-        raise InputError(f"'{file}' has {last} of {video.header.frames or 'more'} frames. Run the video again.")
+    announced = video.header.frames or 0
+    if video.torn or (length is not None and length != last):
+        raise InputError(f"'{file}' has {last} of {length or announced or 'more'} frames. Run the video again.")
+    if last < announced:
+        print(f"export_mots: '{file}' has {last} frames, its source announced {announced}.", file=sys.stderr)
 
 
 def tracks_of(dataset: YtvisDataset) -> dict[int, list[Track]]:
@@ -177,8 +180,8 @@ def class_id(text: str) -> tuple[str, int]:
 def run(args: argparse.Namespace) -> None:
     """Check all that is given, write what was asked for, and say what became of the classes."""
     dataset = read_ytvis(args.ann_file) if args.ann_file else None
-    known = {video.name for video in dataset.videos} if dataset else set()
-    videos, names = find_videos(result_files(args.results), known)
+    lengths = {video.name: video.length for video in dataset.videos} if dataset else {}
+    videos, names = find_videos(result_files(args.results), lengths)
     if dataset is not None:
         names = list(dict.fromkeys([*names, *(category.name for category in dataset.categories)]))
     if unknown := [name for name in args.class_ids if name not in names]:

@@ -126,6 +126,8 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(tmp_path, export, caps
     if situation == "twice":
         results(tmp_path / "again", 1, [2, 2, 0, 2])
         arguments.append(tmp_path / "again")
+    if situation == "stopped":
+        arguments += ["--ann-file", dataset(tmp_path / "annotations.json")]
     if situation == "unknown class":
         arguments += ["--class-ids", "cube=1"]
     if situation == "overlap":
@@ -145,6 +147,20 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(tmp_path, export, caps
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "mots").exists()
+
+
+def test_a_video_of_which_nobody_knows_the_length_is_written_with_a_word(tmp_path, export, capsys):
+    results(tmp_path / "jsonl", 1, [2, 2, 0, 2], frames=2)
+    assert export(tmp_path / "jsonl", "--out", tmp_path / "mots") == 0
+    assert "has 2 frames, its source announced 4" in capsys.readouterr().err
+    assert len((tmp_path / "mots" / "pred" / "walk_1.txt").read_text().splitlines()) == 4
+
+
+def test_a_line_that_was_cut_off_is_refused(tmp_path, export, capsys):
+    path = results(tmp_path / "jsonl", 1, [2, 2, 0, 2])
+    path.write_bytes(path.read_bytes()[:-20])
+    assert export(tmp_path / "jsonl", "--out", tmp_path / "mots") == 2
+    assert "has 3 of 4 frames. Run the video again" in capsys.readouterr().err
 
 
 def test_existing_results_are_kept_unless_asked(tmp_path, export, capsys):
