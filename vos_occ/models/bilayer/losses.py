@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,9 +66,24 @@ def map_loss(logits: Tensor, target: Tensor) -> Tensor:
         logits: (N, 1, S, S).
         target: (N, S, S) float in {0, 1}.
     """
-    if len(logits) == 0:
-        return logits.sum() * 0
-    return F.binary_cross_entropy_with_logits(logits[:, 0].float(), target)
+    return batch_mean(F.binary_cross_entropy_with_logits(logits[:, 0].float(), target, reduction="none"))
+
+
+def batch_mean(losses: Tensor) -> Tensor:
+    """Mean over the elements of all processes, as a share whose average over the processes it is.
+
+    DistributedDataParallel averages gradients over processes. If each took the mean over its own RoIs, those of a
+    process with few would weigh more than the others; this way two processes learn as one with both their images.
+    Every process must call it equally often, also with nothing. Without processes it is the mean, 0 for nothing.
+
+    Args:
+        losses: of any shape.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return losses.mean() if losses.numel() else losses.sum()
+    count = losses.new_tensor(losses.numel())
+    dist.all_reduce(count)
+    return losses.sum() / (count / dist.get_world_size()).clamp(min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +177,6 @@ class BilayerLosses:
         """Mean over the RoIs whose hidden fraction is known (not NaN)."""
         known = ~target.isnan()
         logits, target = logits[known].float(), target[known]
-        if len(logits) == 0:
-            return logits.sum() * 0
         if self.hidden_loss == "smooth_l1":
-            return F.smooth_l1_loss(logits.sigmoid(), target, beta=0.1)
-        return F.binary_cross_entropy_with_logits(logits, target)
+            return batch_mean(F.smooth_l1_loss(logits.sigmoid(), target, beta=0.1, reduction="none"))
+        return batch_mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"))
