@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -59,7 +59,7 @@ class Tube:
     areas: Sequence[float | None] | None = None
     occlusion: float | None = None
     lost: bool = False
-    runs: TubeRuns | None = None
+    runs: TubeRuns | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.areas is not None and len(self.areas) != len(self.masks):

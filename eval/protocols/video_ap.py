@@ -128,8 +128,9 @@ class VideoApJob:
     def _missing(self, files: Sequence[tuple[Path, int | None]], request: Request) -> list[str]:
         """Warnings about videos without predictions; one file for all cannot say whether they were looked at."""
         if self.official:
-            if not any(self._found.values()):
-                raise RequestError(f"The official loader stops with an IndexError, because {request.pred} holds no results.")
+            if not self._found:
+                stop = "The official loader stops with an IndexError"
+                raise RequestError(f"{stop}, because {request.pred.name} holds no results. Leave out compat official.")
             return []
         shards = {video_id for _, video_id in files} - {None}
         absent = [

@@ -75,7 +75,7 @@ def index_annotations(path: Path, whole: bool = False, official: bool = False) -
 def index_results(
     files: Sequence[tuple[Path, int | None]], truth: AnnotationIndex, whole: bool = False, official: bool = False
 ) -> ByVideo:
-    """Index results.
+    """Index results: of each video that has any.
 
     Args:
         files: Each with the id of the video that it is of, None for a file of many videos; see `result_files`.
@@ -88,7 +88,7 @@ def index_results(
         RequestError: The official evaluator stops at these results.
     """
     videos, names = by_id(truth.videos), by_id(truth.categories)
-    found: dict[int, list[Entry]] = defaultdict(list)
+    found: dict[int, list[Entry]] = {}
     for path, video_id in files:
         for entry in list_entries(path, whole):
             record = entry.record
@@ -100,13 +100,12 @@ def index_results(
             of = record.known("video_id", videos, "video")
             if video_id is not None and of != video_id:
                 raise record.error("video_id", f"is {of}, expected {video_id} as the file's name says", "Rename it.")
-            if official:
-                if record.integer("category_id") in names:
-                    found[of].append(entry)
-                continue
-            record.known("category_id", names, "category")
-            record.number("score")
-            found[of].append(entry)
+            if not official:
+                record.known("category_id", names, "category")
+                record.number("score")
+            of_video = found.setdefault(of, [])
+            if record.integer("category_id") in names:
+                of_video.append(entry)
     return found
 
 

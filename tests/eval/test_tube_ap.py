@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.util
-import io
-import json
 import os
 import re
 from pathlib import Path
@@ -17,9 +13,8 @@ import pytest
 from pycocotools import mask as mask_api
 
 from eval.average_precision import AveragePrecision
-from eval.readers.ytvis import read_ytvis, read_ytvis_results
 from eval.rle import Rle
-from eval.tube_ap import Tube, tube_ap, tube_ious
+from eval.tube_ap import Tube, occlusion_score, tube_ap, tube_ious
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
 QUIRKS = SHARED / "fixtures" / "golden_quirks" / "ytvis_quirks_official_output.txt"
@@ -109,6 +104,23 @@ def test_a_score_that_is_not_a_number_is_refused() -> None:
         tube_ap([truth(A)], [found(A, score=float("nan"))])
 
 
+def test_occlusion_is_the_mean_over_the_half_of_the_frames_that_hides_most() -> None:
+    no, slight, severe = "no_occlusion", "slight_occlusion", "severe_occlusion"
+    assert occlusion_score([severe, slight, no, no]) == 0.5
+    assert occlusion_score([no, None, severe, None, slight]) == 0.5
+    assert occlusion_score([no, no, slight]) == 0.125
+    assert occlusion_score([severe]) == 0.75
+    assert occlusion_score([None, None]) is None
+
+
+def test_objects_on_the_border_of_two_ranges_of_occlusion_are_in_both_and_wrong_tubes_in_all() -> None:
+    border, hidden, unknown = truth(A, occlusion=0.25), truth(B, occlusion=0.75), truth(A, category_id=2)
+    tubes = [found(A, score=0.9), found(rectangle(0, 10, 9, 20), score=0.8), found(B, score=0.7)]
+    scores = tube_ap([border, hidden, unknown], [*tubes, found(A, category_id=2)], by_occlusion=True)
+    assert scores.ap_by_occlusion == (pytest.approx(1), pytest.approx(1), pytest.approx(1 / 2))
+    assert scores.per_category[2] == pytest.approx(1)
+
+
 def random_tubes(rng: np.random.Generator, count: int, scores: list[float]) -> list[Tube]:
     """Tubes over three videos of four frames, on few places, so that IoUs and scores tie often."""
     tubes = []
@@ -126,74 +138,6 @@ def random_tubes(rng: np.random.Generator, count: int, scores: list[float]) -> l
             )
         )
     return tubes
-
-
-def test_tube_ap_of_files_equals_the_official_evaluator_bit_for_bit(tmp_path: Path) -> None:
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        ground_truth = random_tubes(rng, 25, [1.0])
-        predictions = random_tubes(rng, 60, [0.1, 0.4, 0.5, 0.9])
-        gt, pred = write_files(tmp_path, ground_truth, predictions)
-        expected = official_ytvis(gt, pred)
-        dataset = read_ytvis(gt)
-        scores = tube_ap(dataset.tubes(), read_ytvis_results(pred, dataset))
-        assert [-1 if getattr(scores, name) is None else getattr(scores, name) for name in FIELDS] == expected
-
-
-def official_ytvis(gt: Path, pred: Path) -> list[float]:
-    """The values of FIELDS from mmdet's copy of YTVOSeval, which works on current numpy; -1 where undefined."""
-    api, evaluator = (load_alone(f"mmdet/evaluation/functional/{name}.py") for name in ("ytvis", "ytviseval"))
-    with contextlib.redirect_stdout(io.StringIO()):
-        dataset = api.YTVIS(str(gt))
-        run = evaluator.YTVISeval(dataset, dataset.loadRes(str(pred)), "segm")
-        run.evaluate()
-        run.accumulate()
-    precision, recall = run.eval["precision"], run.eval["recall"]  # (T, R, K, A, M), (T, K, A, M)
-    tables = [precision[t, :, :, 0, 2] for t in (slice(None), slice(0, 1), slice(5, 6))]
-    tables += [precision[..., a, 2] for a in (1, 2, 3)] + [recall[..., 0, m] for m in (0, 1, 2)]
-    return [float(table[table > -1].mean()) if (table > -1).any() else -1 for table in tables]
-
-
-def load_alone(path: str) -> Any:
-    """A module of an installed package without importing the package, which would bring in the mm* stack."""
-    package = importlib.util.find_spec(path.split("/")[0])
-    if package is None or package.origin is None:
-        pytest.skip("mmdet, whose copy of the official evaluator is the oracle, is not installed")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, Path(package.origin).parents[1] / path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_files(folder: Path, ground_truth: list[Tube], predictions: list[Tube]) -> tuple[Path, Path]:
-    """Annotations with ids from 1 (the official evaluator loses id 0), and results."""
-    annotations = [
-        {
-            "id": i + 1,
-            "video_id": tube.video_id,
-            "category_id": tube.category_id,
-            "iscrowd": int(tube.iscrowd),
-            "segmentations": tube.masks,
-            "areas": [None if mask is None else int(mask_api.area(mask)) for mask in tube.masks],
-            "bboxes": [None] * 4,
-        }
-        for i, tube in enumerate(ground_truth)
-    ]
-    results = [
-        {"video_id": d.video_id, "category_id": d.category_id, "score": d.score, "segmentations": d.masks}
-        for d in predictions
-    ]
-    dataset = {
-        "info": {},
-        "videos": [{"id": i, "width": 256, "height": 256, "length": 4} for i in (1, 2, 3)],
-        "categories": [{"id": i, "name": f"class {i}"} for i in (1, 2, 3)],
-        "annotations": annotations,
-    }
-    paths = folder / "annotations.json", folder / "results.json"
-    for path, content in zip(paths, (dataset, results), strict=True):
-        path.write_text(json.dumps(content))
-    return paths
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -19,6 +19,8 @@ from eval.errors import SchemaError
 from eval.protocols import video_ap
 from eval.protocols.protocol import Request
 from eval.protocols.video_ap import VideoApJob
+from eval.readers.record import Record
+from eval.readers.track_masks import WrittenTrack, read_track_masks
 from eval.rle import Rle
 
 LENGTHS = {4: 3, 11: 2, 30: 1}
@@ -42,7 +44,12 @@ TRUTH: dict[str, Any] = {
     ],
 }
 RESULTS: list[dict[str, Any]] = [
-    {"video_id": i, "category_id": 1, "score": 0.5 + i / 100, "segmentations": [rectangle(t, 5 + i // 10) for _ in range(n)]}
+    {
+        "video_id": i,
+        "category_id": 1,
+        "score": 0.5 + i / 100,
+        "segmentations": [rectangle(t, 5 + i // 10) for _ in range(n)],
+    }
     for t, (i, n) in enumerate(LENGTHS.items())
 ]
 
@@ -140,6 +147,17 @@ def test_one_file_without_predictions_for_a_video_says_that_nothing_was_found(tm
     scores = evaluate("ytvis", gt, write(tmp_path / "results.json", RESULTS[:1]))
     assert "results.json has no predictions for 2 of 3 videos (first: video 11)." in scores.warnings[0]
     assert evaluate("ytvis", gt, write(tmp_path / "results.json", [])).summary["AP"] == 0
+
+
+def test_tracks_of_videos_of_several_sizes_keep_their_masks() -> None:
+    polygon, listed = [[1, 1, 3, 1, 3, 3, 1, 3]], {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}
+    string = {"size": [4, 6], "counts": mask_api.frPyObjects(listed, 4, 6)["counts"].decode()}
+    large = rectangle(3, 4)
+    rows = [([string, None], 4, 6), ([large, large], 20, 30), ([None, polygon], 4, 6), ([listed], 4, 6), ([], 9, 9)]
+    record = Record({}, "[0]", "results.json")
+    tracks = read_track_masks([WrittenTrack(*row, record, "segmentations") for row in rows])
+    assert [track.masks for track in tracks] == [(string, None), (large, large), (None, string), (string,), ()]
+    assert [track.runs.extents[:, 0].tolist() for track in tracks] == [[4, 0], [100, 100], [0, 4], [4], []]
 
 
 def changed(document: Any, place: str, value: Any) -> Any:

@@ -17,11 +17,13 @@ from eval.average_precision import Curves
 from eval.protocols.official_ytvis import official_eval, official_summary
 from eval.protocols.protocol import Request
 from eval.protocols.video_ap import OVIS, YTVIS, VideoApJob
+from eval.readers.ytvis import read_ytvis, read_ytvis_results
 from eval.rle import Rle
-from eval.tube_ap import OCCLUSION_SCORES
+from eval.tube_ap import OCCLUSION_SCORES, tube_ap
 
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec("mmdet") is None, reason="mmdet, the oracle, is not there")
 LABELS = (*OCCLUSION_SCORES, None)
+GROUPS = ("AP_so", "AP_mo", "AP_ho")
 SIZE = 300
 
 
@@ -136,7 +138,10 @@ def test_ovis_equals_the_official_run_once_for_each_range_of_occlusion(tmp_path:
     summary = evaluate("ovis", request.gt, request.pred).summary
     expected = official_summary(truth, found, by_occlusion=True)
     assert summary == expected
-    assert len({summary[name] for name in ("AP", "AP_so", "AP_mo", "AP_ho")}) == 4
+    dataset = read_ytvis(request.gt)
+    scores = tube_ap(dataset.tubes(), read_ytvis_results(request.pred, dataset), by_occlusion=True)
+    assert [scores.ap, scores.ar10, *scores.ap_by_occlusion] == [*map(expected.get, ("AP", "AR10", *GROUPS))]
+    assert len({summary[name] for name in ("AP", *GROUPS)}) == 4
 
 
 @needs_mmdet

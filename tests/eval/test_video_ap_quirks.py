@@ -157,3 +157,9 @@ def test_the_last_of_several_annotations_of_one_id_also_decides_the_video(tmp_pa
     (tmp_path / "results.json").write_text(json.dumps(results))
     scores = evaluate("ytvis", tmp_path / "gt.json", tmp_path / "results.json", compat="official")
     assert {video: counts["one"]["TP"] for video, counts in scores.videos.items()} == {"1": 0, "2": 2}
+
+
+def test_results_of_unknown_categories_alone_are_results_to_the_official_loader(tmp_path: Path) -> None:
+    (tmp_path / "gt.json").write_text(json.dumps(dataset([annotation(1, [A, A])])))
+    (tmp_path / "results.json").write_text(json.dumps([detection([A, A], c=9)]))
+    assert evaluate("ytvis", tmp_path / "gt.json", tmp_path / "results.json", compat="official").summary["AP"] == 0
