@@ -133,9 +133,7 @@ class VideoApJob:
                 raise RequestError(f"{stop}, because {request.pred.name} holds no results. Leave out compat official.")
             return []
         shards = {video_id for _, video_id in files} - {None}
-        absent = [
-            video.id for video in self.videos if (video.id not in shards if shards else not self._found[video.id])
-        ]
+        absent = [video.id for video in self.videos if video.id not in (shards or self._found)]
         if not absent:
             return []
         found = f"{request.pred.name} has no {'file' if shards else 'predictions'} for {len(absent)} of "
