@@ -90,6 +90,8 @@ def index_results(
     videos, names = by_id(truth.videos), by_id(truth.categories)
     found: dict[int, list[Entry]] = {}
     for path, video_id in files:
+        if video_id is not None and video_id not in videos:
+            raise SchemaError(f"'{path}' is named by video {video_id}, but {truth.path.name} has none of this id.")
         for entry in list_entries(path, whole):
             record = entry.record
             if official and record.integer("video_id") not in videos:

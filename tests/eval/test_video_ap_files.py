@@ -104,8 +104,9 @@ def test_scores_name_classes_and_videos_and_say_what_was_found_in_each(tmp_path:
 
 
 def test_the_number_of_workers_does_not_change_a_bit(tmp_path: Path, gt: Path) -> None:
-    pred = write(tmp_path / "results.json", RESULTS)
-    assert evaluate("ytvis", gt, pred, workers=2).as_json() == evaluate("ytvis", gt, pred).as_json()
+    expected = evaluate("ytvis", gt, write(tmp_path / "results.json", RESULTS)).as_json()
+    for pred in (tmp_path / "results.json", zipped(tmp_path / "a.zip", {"results.json": RESULTS})):
+        assert evaluate("ytvis", gt, pred, workers=2).as_json() == expected
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20])
@@ -216,6 +217,10 @@ def test_files_of_the_other_side_are_recognised(tmp_path: Path, gt: Path) -> Non
         evaluate("ytvis", gt, tmp_path / "tmp")
     shard = shards(tmp_path / "shards") / "4.json"
     write(shard, RESULTS[1:2])
+    (shard.parent / "5.json").write_text("[]")
+    with pytest.raises(SchemaError, match=r"5.json' is named by video 5, but gt.json has none of this id"):
+        evaluate("ytvis", gt, shard.parent)
+    (shard.parent / "5.json").unlink()
     with pytest.raises(SchemaError, match=r"\[0\].video_id is 11, expected 4 as the file's name says \(4.json\)"):
         evaluate("ytvis", gt, shard.parent)
 
