@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a model: tools/train.py CONFIG [--work-dir DIR] [--resume] [--cfg-options key=value ...]."""
+"""Train a model: tools/train.py CONFIG [--work-dir DIR] [--resume] [--validate N] [--cfg-options key=value ...]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from eval.errors import SchemaError
+from eval.errors import EvalError
 from vos_occ.structures.errors import UserError
 
 
@@ -19,6 +19,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="start anew over checkpoints of the work dir")
     parser.add_argument("--seed", type=int, help="overrides the config's seed")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries")
+    parser.add_argument("--validate", type=int, metavar="N", help="score the validation videos every N steps")
     parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch under torchrun")
     parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle checkpoints without restrictions")
     return parser.parse_args(arguments)
@@ -36,10 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
             overwrite=args.overwrite,
             seed=args.seed,
             options=args.cfg_options,
+            validate=args.validate,
             launcher=args.launcher,
             trust_checkpoint=args.trust_checkpoint,
         )
-    except (UserError, SchemaError) as error:
+    except (UserError, EvalError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     return 0

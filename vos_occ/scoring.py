@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +54,29 @@ class VideoScores:
             "ID_switches": self.clear.idsw,
             "recall": self.clear.recall,
         }
-        if self.hidden is not None:
-            scores |= {
-                "hidden_MAE": self.hidden.mae,
-                "hidden_MAE_of_mean": self.hidden.baseline_mae,
-                "hidden_Spearman": self.hidden.spearman,
-                "unoccluded_called_hidden": self.hidden.false_alarms,
-            }
-        if self.order is not None:
-            scores |= {
-                "order_accuracy": self.order.accuracy if self.order.predicted else None,
-                "order_accuracy_of_lower_edge": self.order.baseline_accuracy,
-                "order_coverage": self.order.coverage,
-                "order_pairs_found": self.order.pairs / self.true_pairs if self.true_pairs else None,
-            }
-        return scores
+        return scores | occlusion_scores(self.hidden, self.order, self.true_pairs)
+
+
+def occlusion_scores(
+    hidden: HiddenFractionScore | None, order: OrderScore | None, true_pairs: int
+) -> dict[str, float | int | None]:
+    """Flat names and plain numbers of what is known of occlusion; see `VideoScores`."""
+    scores: dict[str, float | int | None] = {}
+    if hidden is not None:
+        scores |= {
+            "hidden_MAE": hidden.mae,
+            "hidden_MAE_of_mean": hidden.baseline_mae,
+            "hidden_Spearman": hidden.spearman,
+            "unoccluded_called_hidden": hidden.false_alarms,
+        }
+    if order is not None:
+        scores |= {
+            "order_accuracy": order.accuracy if order.predicted else None,
+            "order_accuracy_of_lower_edge": order.baseline_accuracy,
+            "order_coverage": order.coverage,
+            "order_pairs_found": order.pairs / true_pairs if true_pairs else None,
+        }
+    return scores
 
 
 def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
@@ -83,6 +91,12 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         SchemaError: a file is not what its format says.
     """
     average_precision = tube_ap(dataset.tubes(), read_ytvis_results(Path(out) / "results.json", dataset))
+    scores = score_tracks(dataset, out)
+    return replace(scores, tube_ap=average_precision.ap, tube_ap50=average_precision.ap50)
+
+
+def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
+    """As `score_dataset`, from jsonl/ alone: without AP, which a protocol of `eval` tells."""
     by_video: dict[int, list[Track]] = defaultdict(list)
     for gt_track in dataset.tracks:
         if not gt_track.iscrowd:
@@ -100,8 +114,8 @@ def score_dataset(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         for frame in results.frames:
             matches.add(tracks, frame)
     return VideoScores(
-        tube_ap=average_precision.ap,
-        tube_ap50=average_precision.ap50,
+        tube_ap=None,
+        tube_ap50=None,
         identity=identities,
         clear=clears,
         hidden=matches.hidden(),
@@ -188,6 +202,10 @@ class OcclusionMatches:
     def hidden(self) -> HiddenFractionScore | None:
         """The score of all hidden fractions so far; None when no true one was seen."""
         return None if np.isnan(self._true).all() else score_hidden_fraction(self._true, self._predicted)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Flat names and plain numbers, without those that nothing true defines."""
+        return occlusion_scores(self.hidden(), self.order if self.order.pairs else None, self.true_pairs)
 
 
 def _at(values: Sequence[Any] | None, frame_index: int) -> Any:

@@ -60,6 +60,7 @@ def train(
     overwrite: bool = False,
     seed: int | None = None,
     options: Sequence[str] = (),
+    validate: int | None = None,
     launcher: str = "none",
     trust_checkpoint: bool = False,
 ) -> Path:
@@ -72,13 +73,17 @@ def train(
         overwrite: start anew in a `work_dir` with checkpoints of an earlier run, which are replaced as this one saves.
         seed: overrides the config's `randomness.seed`.
         options: `key=value` overrides of config entries.
+        validate: score the config's `val_dataset` or `test_dataset` every so many steps; None: only if the config
+            has a `val_evaluator`, as often as it says.
         launcher: "pytorch" under torchrun, else "none".
         trust_checkpoint: unpickle checkpoints without restrictions.
 
     Raises:
         UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints.
-        SchemaError: an annotation file is not of its format (`eval.errors`).
+        EvalError: an annotation file is not of its format, or what validation wrote cannot be scored.
     """
+    from vos_occ.validation.config import complete_validation  # with metrics, which whoever loads a model needs not
+
     mmengine_scheme.install()
     config = read_config(config_path, options)
     require_trainable(config, config_path)
@@ -88,6 +93,7 @@ def train(
     config.launcher = launcher
     if seed is not None:
         config.randomness = {"seed": seed}
+    complete_validation(config, validate)
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext():
         runner = build_runner(config, config_path)
         if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions
@@ -103,7 +109,9 @@ def build_runner(config: Config, path: str | Path) -> Runner:
         InputError: the config names a part or an argument that does not exist.
     """
     try:
-        return Runner.from_cfg(config)
+        runner = Runner.from_cfg(config)
+        _ = runner.val_loop  # built now, not when training has begun
+        return runner
     except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
         raise InputError(f"Config {str(path)!r} cannot be built: {first_sentence(error)}.") from error
 

@@ -36,3 +36,9 @@ train_dataloader = dict(
         ],
     ),
 )
+
+val_dataset = dict(
+    type="OccImages",
+    ann_file="data/person/pennfudan_val.json",
+    image_root="data/person/pennfudan",
+)
