@@ -216,11 +216,11 @@ def test_files_of_the_other_side_are_recognised(tmp_path: Path, gt: Path) -> Non
         (tmp_path / "tmp").mkdir()
         evaluate("ytvis", gt, tmp_path / "tmp")
     shard = shards(tmp_path / "shards") / "4.json"
-    write(shard, RESULTS[1:2])
     (shard.parent / "5.json").write_text("[]")
     with pytest.raises(SchemaError, match=r"5.json' is named by video 5, but gt.json has none of this id"):
         evaluate("ytvis", gt, shard.parent)
     (shard.parent / "5.json").unlink()
+    write(shard, RESULTS[1:2])
     with pytest.raises(SchemaError, match=r"\[0\].video_id is 11, expected 4 as the file's name says \(4.json\)"):
         evaluate("ytvis", gt, shard.parent)
 
