@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from vos_occ.checkpoints import mmengine_scheme
+from vos_occ.random_states import KeepRandomStates
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, OutputExistsError
 
@@ -96,6 +97,7 @@ def train(
     complete_validation(config, validate)
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext():
         runner = build_runner(config, config_path)
+        runner.register_hook(KeepRandomStates())
         if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions
             runner.model.to(memory_format=torch.channels_last)
         runner.train()
