@@ -5,9 +5,11 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import os
 import random
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 import torch
 
 from vos_occ.datasets.synthetic import write_dataset
+from vos_occ.inference.stopping import Stopped
+from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.random_states import random_states, set_random_states
 from vos_occ.training import train
 
@@ -76,9 +80,9 @@ def config(tiny_config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-def run(config: Path, work_dir: Path, **arguments: Any) -> dict[str, Any]:
+def run(config: Path, work_dir: Path, more: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
     """Trains; the last checkpoint."""
-    train(config, work_dir=work_dir, options=[f"experiment_name={work_dir.name}"], **arguments)
+    train(config, work_dir=work_dir, options=[f"experiment_name={work_dir.name}", *more], **arguments)
     return torch.load(work_dir / "iter_5.pth", weights_only=False)
 
 
@@ -108,6 +112,29 @@ def test_a_resumed_run_ends_bit_equal_to_one_without_a_break(
         assert expected.keys() == found.keys()
         different = [name for name in expected if not same(expected[name], found[name])]
         assert different == [], part
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_saves_its_step_and_goes_on_from_there(
+    config: Path, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    step = OccMaskTrackRCNN.loss
+
+    def second_step_is_interrupted(model: OccMaskTrackRCNN, *arguments: Any, **options: Any) -> Any:
+        steps.append(None)
+        if len(steps) == 2:
+            os.kill(os.getpid(), number)
+        return step(model, *arguments, **options)
+
+    steps: list[None] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(OccMaskTrackRCNN, "loss", second_step_is_interrupted)
+        with pytest.raises(Stopped, match=f"Stopped by {number.name}. Step 2 is saved in .* Go on with --resume"):
+            run(config, tmp_path, more=["default_hooks.checkpoint.interval=100"])
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_2.pth"]
+    resumed = run(config, tmp_path, resume=True)
+    weights, expected = flat(resumed["state_dict"]), flat(whole["checkpoint"]["state_dict"])
+    assert [name for name in expected if not same(weights[name], expected[name])] == []
 
 
 def same(a: Any, b: Any) -> bool:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except (UserError, EvalError) as error:
         print(f"train: {error}", file=sys.stderr)
-        return 2
+        return getattr(error, "exit_code", 2)
     return 0
 
 

@@ -15,8 +15,10 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from vos_occ.checkpoints import mmengine_scheme
+from vos_occ.inference.stopping import StopSignals
 from vos_occ.random_states import KeepRandomStates
 from vos_occ.results.output import require_new
+from vos_occ.stop_hook import SaveAndStop
 from vos_occ.structures.errors import InputError, OutputExistsError
 
 
@@ -80,7 +82,8 @@ def train(
         trust_checkpoint: unpickle checkpoints without restrictions.
 
     Raises:
-        UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints.
+        UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints; `Stopped` after SIGINT or
+            SIGTERM, with a checkpoint of the last step.
         EvalError: an annotation file is not of its format, or what validation wrote cannot be scored.
     """
     from vos_occ.validation.config import complete_validation  # with metrics, which whoever loads a model needs not
@@ -95,9 +98,10 @@ def train(
     if seed is not None:
         config.randomness = {"seed": seed}
     complete_validation(config, validate)
-    with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext():
+    with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext(), StopSignals() as stop:
         runner = build_runner(config, config_path)
         runner.register_hook(KeepRandomStates())
+        runner.register_hook(SaveAndStop(stop))
         if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions
             runner.model.to(memory_format=torch.channels_last)
         runner.train()
