@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vos_occ.results.mots_objects import MotsIds, pixel_owners
-from vos_occ.results.output import FrameOrder, require_new, write_atomically
+from vos_occ.results.output import FrameOrder, require_new
+from vos_occ.results.png_folder import frame_name, remove_numbered, write_png
 from vos_occ.structures.frame_result import FrameResult
 
 
@@ -49,19 +48,10 @@ class MotsPngWriter:
         """
         values = [0, *(value for _, value in self._ids.of(result))]
         image = np.array(values, np.uint16)[pixel_owners(result)]
-        encoded, data = cv2.imencode(".png", image)
-        if not encoded:
-            raise RuntimeError(f"OpenCV could not encode the PNG of frame {result.frame_index}.")
         self._order.advance(result.frame_index)
-        self._start()
-        path = self.folder / f"{result.frame_index:06d}.png"
-        write_atomically(path, data.tobytes())
+        if not self._started:
+            remove_numbered(self.folder)
+            self._started = True
+        path = self.folder / frame_name(result.frame_index)
+        write_png(path, image)
         return path
-
-    def _start(self) -> None:
-        """Remove the images of an earlier, perhaps longer run, which would mix with ours."""
-        if not self._started and self.folder.is_dir():
-            for old in self.folder.iterdir():
-                if re.fullmatch(r"\d{6}\.png", old.name):
-                    old.unlink()
-        self._started = True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 from vos_occ.results.mots_objects import MotsIds, pixel_owners
-from vos_occ.results.output import FrameOrder, require_new, write_atomically
+from vos_occ.results.output import FrameOrder, reported, require_new, whole_file
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError
 from vos_occ.structures.frame_result import FrameResult
@@ -19,8 +21,8 @@ class MotsTxtWriter:
     """Writes `frame id class height width rle`, the id being class * 1000 + track id, as in MOTS images.
 
     A pixel belongs to one object: where masks overlap, the higher score wins, and an object that is left without a
-    pixel has no line. A track keeps the class of its first frame. The file appears when it is closed, whole; lines wait
-    in memory.
+    pixel has no line. A track keeps the class of its first frame. The file appears when it is closed, whole; until
+    then it grows under a hidden name beside it.
 
     Args:
         path: the file to write; the benchmarks want it named after the sequence.
@@ -45,7 +47,9 @@ class MotsTxtWriter:
         self._ids = MotsIds("MOTS text", class_ids)
         self._first_frame = first_frame
         self._order = FrameOrder()
-        self._lines: list[str] | None = []
+        self._stack = ExitStack()
+        self._file: TextIO | None = None
+        self._closed = False
 
     def __enter__(self) -> MotsTxtWriter:
         return self
@@ -55,7 +59,9 @@ class MotsTxtWriter:
     ) -> None:
         if kind is None:
             self.close()
-        self._lines = None
+        elif not self._closed:
+            self._closed = True
+            self._stack.__exit__(kind, error, trace)
 
     def __repr__(self) -> str:
         return f"MotsTxtWriter({str(self.path)!r})"
@@ -67,22 +73,34 @@ class MotsTxtWriter:
             InputError: if a track id or class id does not fit into the format.
             ValueError: if the frame does not come after the one before, or the file is closed.
         """
-        if self._lines is None:
+        if self._closed:
             raise ValueError(f"'{self.path}' is closed.")
         ids = self._ids.of(result)
         if any(class_id == IGNORE_CLASS for class_id, _ in ids):
             raise InputError(f"MOTS text keeps class id {IGNORE_CLASS} for ignored regions. Choose other class ids.")
         self._order.advance(result.frame_index)
         frame, height, width = result.frame_index + self._first_frame, result.height, result.width
-        for (class_id, object_id), mask in zip(ids, disjoint_masks(result), strict=True):
-            if rle.area(mask):
-                self._lines.append(f"{frame} {object_id} {class_id} {height} {width} {mask['counts']}\n")
+        lines = [
+            f"{frame} {object_id} {class_id} {height} {width} {mask['counts']}\n"
+            for (class_id, object_id), mask in zip(ids, disjoint_masks(result), strict=True)
+            if rle.area(mask)
+        ]
+        with reported(self.path):
+            self._open().writelines(lines)
 
     def close(self) -> None:
         """Write the file, also an empty one. Closing twice is harmless."""
-        if self._lines is not None:
-            write_atomically(self.path, "".join(self._lines))
-        self._lines = None
+        if not self._closed:
+            self._open()
+            self._closed = True
+            self._stack.close()
+
+    def _open(self) -> TextIO:
+        if self._file is None:
+            part = self._stack.enter_context(whole_file(self.path))
+            with reported(self.path, part):
+                self._file = self._stack.enter_context(part.open("w", encoding="utf-8", newline="\n"))
+        return self._file
 
 
 def disjoint_masks(result: FrameResult) -> list[rle.Rle]:

@@ -64,7 +64,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
-        with _reported(path, part):
+        with reported(path, part):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             os.replace(part, path)
@@ -80,10 +80,13 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def _reported(path: Path, *others: Path) -> Iterator[None]:
+def reported(path: Path, *others: Path) -> Iterator[None]:
     """Turns the system's refusals (no right, no space, a file where a folder should be) into one line for the user.
 
     An error that names a file other than `path`, its folder and `others` is none of ours.
+
+    Raises:
+        UserError: in place of the OSError.
     """
     try:
         yield
@@ -123,7 +126,7 @@ class LineWriter:
     def write(self, line: str) -> None:
         """Append one line, given without its newline."""
         file = self._open()
-        with _reported(self.path):
+        with reported(self.path):
             file.write(line + "\n")
             file.flush()
 
@@ -139,7 +142,7 @@ class LineWriter:
         if self._closed:
             raise ValueError(f"'{self.path}' is closed.")
         if self._file is None:
-            with _reported(self.path):
+            with reported(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("w", encoding="utf-8", newline="\n")
         return self._file
