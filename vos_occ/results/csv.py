@@ -94,5 +94,5 @@ class CsvWriter:
 def _row(values: Sequence[object]) -> str:
     """One line as spreadsheets read it; float32 in the shortest form that reads back to the same."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(values)  # both in it, so that names with either are quoted
+    return text.getvalue().removesuffix("\r\n")
