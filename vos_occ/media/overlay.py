@@ -18,7 +18,7 @@ from vos_occ.structures.frame_result import FrameResult
 _WHITE: Colour = (245, 246, 248)
 _GREY: Colour = (176, 182, 192)
 _LEAST_HIDDEN = 0.01  # below this an object counts as unoccluded (level L0)
-_LONGEST_GAP = 5  # frames; a track unseen for longer starts a new trail
+_LONGEST_GAP = 5  # pictures; a track unseen for longer starts a new trail
 
 
 def legible_scale(width: int, height: int, longer_side: int = 640) -> int:
@@ -31,7 +31,7 @@ class _Trace:
     """What the overlay remembers of one track: where it stood, and where its tag was."""
 
     points: deque[tuple[float, float] | None]
-    frame_index: int
+    drawn: int
     place: int | None = None
 
 
@@ -86,6 +86,7 @@ class Overlay:
         self._alpha = alpha
         self._scale = scale
         self._traces: dict[int, _Trace] = {}
+        self._drawn = 0
 
     def draw(self, image: np.ndarray, result: FrameResult) -> np.ndarray:
         """Draws one frame; frames are expected in order.
@@ -127,14 +128,15 @@ class Overlay:
         return Region(*rle.decode_box(mask), scale=self._scale)
 
     def _remember(self, result: FrameResult) -> None:
+        self._drawn += 1  # pictures, not frame indices: a clip with a stride has trails too
         for track_id, box in zip(result.track_ids.tolist(), result.boxes.tolist(), strict=True):
-            trace = self._traces.setdefault(track_id, _Trace(deque(maxlen=self._trail_length), result.frame_index))
-            if result.frame_index - trace.frame_index > _LONGEST_GAP:
+            trace = self._traces.setdefault(track_id, _Trace(deque(maxlen=self._trail_length), self._drawn))
+            if self._drawn - trace.drawn > _LONGEST_GAP:
                 trace.points.append(None)
             trace.points.append(((box[0] + box[2]) / 2 * self._scale, box[3] * self._scale))
-            trace.frame_index = result.frame_index
-        oldest = result.frame_index - self._trail_length
-        self._traces = {key: trace for key, trace in self._traces.items() if trace.frame_index >= oldest}
+            trace.drawn = self._drawn
+        oldest = self._drawn - self._trail_length
+        self._traces = {key: trace for key, trace in self._traces.items() if trace.drawn >= oldest}
 
     def _draw_occluders(self, canvas: np.ndarray, result: FrameResult, colours: Sequence[Colour], pen: _Pen) -> None:
         assert result.occluder_masks is not None

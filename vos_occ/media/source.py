@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -9,13 +10,18 @@ from types import TracebackType
 
 import numpy as np
 
+from vos_occ.media.clip import Clip, Selection
+from vos_occ.structures.errors import InputError
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One decoded picture.
 
     Attributes:
-        index: 0-based position in decode (= presentation) order.
+        index: 0-based position in decode (= presentation) order, of the whole video also where a clip of it is read.
         time: seconds since the first frame, strictly increasing; None where the source has no clock (image folders).
         image: (H, W, 3) uint8 RGB, upright, C-contiguous.
     """
@@ -38,9 +44,15 @@ class VideoReader(ABC):
     Attributes:
         name: file or folder name, without its path.
         width, height: of every frame, in pixels, after rotation and after `max_side`.
-        fps: nominal frames per second; for sources of variable rate, their average.
-        num_frames: as announced by the source, None where it says nothing. A damaged file holds fewer.
+        fps: nominal frames per second of what is yielded; for sources of variable rate, their average.
+        source_fps: that of the whole video, from which a stride may take fewer.
+        num_frames: how many are to come, as announced by the source; None where it says nothing, or where times
+            decide. A damaged file holds fewer.
         expected_frames: `num_frames`, or else an estimate from duration and rate (for progress bars), or None.
+        problem: what was lost in the last pass that came to its end, in one line; None if nothing was. Also logged.
+
+    Raises:
+        InputError: the clip begins after the end of the video. Where only reading tells, the pass raises it.
     """
 
     def __init__(
@@ -52,21 +64,48 @@ class VideoReader(ABC):
         fps: float,
         num_frames: int | None,
         expected_frames: int | None = None,
+        clip: Clip = Clip(),  # noqa: B008 (frozen)
     ) -> None:
         self.name = name
         self.width = width
         self.height = height
-        self.fps = fps
+        self.source_fps = fps
+        self.fps = fps / clip.stride
+        expected = expected_frames if num_frames is None else num_frames
+        if not clip.is_whole:
+            exact = num_frames is not None and clip.is_exact
+            expected = None if expected is None else clip.count(expected, fps)
+            if exact and not expected:
+                raise InputError(f"{name} has {num_frames} frames; {clip.start} is beyond its end.")
+            num_frames = expected if exact else None
         self.num_frames = num_frames
-        self.expected_frames = expected_frames if num_frames is None else num_frames
+        self.expected_frames = expected
+        self.problem: str | None = None
+        self._clip = clip
         self._pass: Generator[Frame, None, None] | None = None
 
     @abstractmethod
     def _decode(self) -> Generator[Frame, None, None]:
         """Opens the source, yields its frames, and closes it also when the caller stops early."""
 
+    def _selection(self) -> Selection:
+        """Which frames of a new pass are wanted."""
+        return Selection(self._clip)
+
+    def _end_pass(self, seen: int, taken: int, problem: str | None, resized: int = 0) -> None:
+        """Says what a pass over `seen` frames, of which `taken` were wanted, has met with."""
+        if not taken:
+            raise InputError(f"{self.name} has {seen} frames; {self._clip.start} is beyond its end.")
+        if resized:
+            logger.warning("%s: %d frames of another size were scaled to that of the first.", self.name, resized)
+        if problem is not None:
+            self.problem = f"{self.name}: {problem}."
+            logger.warning("%s", self.problem)
+
     def __iter__(self) -> Iterator[Frame]:
-        self.close()
+        if self._pass is not None:
+            self.close()
+        self.problem = None
         self._pass = self._decode()
         return self._pass
 
