@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,9 +26,11 @@ class GifSink:
     """
 
     def __init__(self, path: Path, fps: Fraction, width: int, height: int) -> None:
+        self._path = os.path.abspath(path)  # FFmpeg takes `12:30.gif` for a protocol
+        self._whole_bytes = 0
         self._last_ticks = -1
         self._graph = _palette_graph(width, height)
-        self._container = av.open(str(path), "w", format="gif")
+        self._container = av.open(self._path, "w", format="gif", container_options={"flush_packets": "1"})
         self._stream = self._container.add_stream("gif", rate=fps)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "pal8"
         self._stream.codec_context.time_base = TIME_BASE
@@ -41,13 +45,23 @@ class GifSink:
         self._drain()
 
     def close(self) -> None:
-        """Writes what the filters and the encoder still hold back."""
-        try:
-            self._graph.push(None)
-            self._drain()
-            self._container.mux(self._stream.encode(None))
-        finally:
+        """Writes what the filters and the encoder still hold back.
+
+        Raises:
+            OSError: no room; `salvage` keeps what there is.
+        """
+        self._graph.push(None)
+        self._drain()
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def salvage(self) -> bool:
+        """After an error: closes the file and cuts it behind its last whole picture. False if there is none."""
+        with suppress(av.error.FFmpegError):
             self._container.close()
+        if self._whole_bytes:
+            os.truncate(self._path, self._whole_bytes)
+        return self._whole_bytes > 0
 
     def _drain(self) -> None:
         while True:
@@ -56,6 +70,7 @@ class GifSink:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             self._container.mux(self._stream.encode(frame))
+            self._whole_bytes = os.path.getsize(self._path)
 
 
 def _palette_graph(width: int, height: int) -> av.filter.Graph:

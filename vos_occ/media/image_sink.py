@@ -34,9 +34,16 @@ class ImageSink:
         if not encoded:
             raise UserError(f"{path} could not be encoded as png.")
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(data.tobytes())
-        os.replace(partial, path)
+        try:
+            partial.write_bytes(data.tobytes())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
         self._count += 1
 
     def close(self) -> None:
         """Nothing is held back."""
+
+    def salvage(self) -> bool:
+        """After an error: whether there are pictures. Each is whole."""
+        return self._count > 0

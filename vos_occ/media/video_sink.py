@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,31 +13,45 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from vos_occ.media.rewrite import rewrite
 from vos_occ.structures.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90_000)  # the clock of MPEG: every usual frame rate is a whole number of ticks
 
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """How files with one suffix are written."""
+    """How files with one suffix are written.
+
+    Attributes:
+        muxer, codec: FFmpeg's names.
+        codec_options: quality and speed.
+        muxer_options: with which the file grows, so that it is playable up to its last whole part at any time.
+        final_options: with which it is written anew when it is complete; None leaves it as it grew.
+    """
 
     muxer: str
     codec: str
     codec_options: dict[str, str]
-    muxer_options: dict[str, str] = field(default_factory=dict)
+    muxer_options: dict[str, str]
+    final_options: dict[str, str] | None = None
 
 
 _H264 = {"crf": "18", "preset": "veryfast"}
 _VP9 = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
+# A fragment per frame costs about 100 bytes; without fragments a file without its end is no file.
+_FRAGMENTS = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
 _FASTSTART = {"movflags": "+faststart"}  # the index in front, so that browsers play before they have it all
+_CLUSTERS = {"cluster_time_limit": "200", "flush_packets": "1"}  # ms
 
 VIDEO_FORMATS = {
-    ".mp4": VideoFormat("mp4", "libx264", _H264, _FASTSTART),
-    ".m4v": VideoFormat("mp4", "libx264", _H264, _FASTSTART),
-    ".mov": VideoFormat("mov", "libx264", _H264, _FASTSTART),
-    ".mkv": VideoFormat("matroska", "libx264", _H264),
-    ".webm": VideoFormat("webm", "libvpx-vp9", _VP9),
+    ".mp4": VideoFormat("mp4", "libx264", _H264, _FRAGMENTS, _FASTSTART),
+    ".m4v": VideoFormat("mp4", "libx264", _H264, _FRAGMENTS, _FASTSTART),
+    ".mov": VideoFormat("mov", "libx264", _H264, _FRAGMENTS, _FASTSTART),
+    ".mkv": VideoFormat("matroska", "libx264", _H264, _CLUSTERS),
+    ".webm": VideoFormat("webm", "libvpx-vp9", _VP9, _CLUSTERS),
 }
 
 
@@ -55,12 +72,15 @@ class VideoSink:
     """
 
     def __init__(self, path: Path, video_format: VideoFormat, fps: Fraction, width: int, height: int) -> None:
+        self._path = Path(os.path.abspath(path))  # FFmpeg takes `12:30.mp4` for a protocol
+        self._format = video_format
+        self._whole_bytes = self._header_bytes = 0
         self._padding = ((0, height % 2), (0, width % 2), (0, 0))
         self._frame_ticks = max(1, round(1 / (fps * TIME_BASE)))
         self._last_ticks = -1
         self._converter = VideoReformatter()
         self._container = av.open(
-            str(path), "w", format=video_format.muxer, container_options=dict(video_format.muxer_options)
+            str(self._path), "w", format=video_format.muxer, container_options=dict(video_format.muxer_options)
         )
         try:
             self._stream = self._container.add_stream(video_format.codec, rate=fps, options=video_format.codec_options)
@@ -77,6 +97,7 @@ class VideoSink:
         codec.thread_type = "AUTO"
         codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = 1, 1, 1, 1  # limited, BT.709
         self._container.start_encoding()  # opens the file now, so that a place we may not write to fails early
+        self._header_bytes = self._whole_bytes = os.path.getsize(self._path)
 
     def write(self, image: np.ndarray, seconds: float) -> None:
         """Adds one (H, W, 3) uint8 RGB picture; `seconds` since the first, larger than for the one before."""
@@ -86,10 +107,34 @@ class VideoSink:
         self._last_ticks = max(self._last_ticks + 1, round(seconds / TIME_BASE))
         frame.pts, frame.time_base, frame.duration = self._last_ticks, TIME_BASE, self._frame_ticks
         self._container.mux(self._stream.encode(frame))
+        self._whole_bytes = os.path.getsize(self._path)
 
     def close(self) -> None:
-        """Writes what the encoder still holds back, and the index."""
+        """Writes what the encoder still holds back, and the index.
+
+        Raises:
+            OSError: no room; `salvage` keeps what there is.
+        """
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if self._format.final_options is not None:
+            self._put_index_in_front(self._format.final_options)
+
+    def _put_index_in_front(self, options: dict[str, str]) -> None:
+        final = self._path.with_name(f"{self._path.name}.final")
         try:
-            self._container.mux(self._stream.encode(None))
+            rewrite(self._path, final, self._format.muxer, options)
+            os.replace(final, self._path)
+        except OSError as error:
+            # Twice the file has no room. In fragments it is whole and plays, only the index is not in one place.
+            logger.warning("%s stays in fragments (%s).", self._path.name, error.strerror)
         finally:
+            final.unlink(missing_ok=True)
+
+    def salvage(self) -> bool:
+        """After an error: closes the file and cuts it behind its last whole part. False if there is none."""
+        with suppress(av.error.FFmpegError):
             self._container.close()
+        if self._whole_bytes > self._header_bytes:
+            os.truncate(self._path, self._whole_bytes)
+        return self._whole_bytes > self._header_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ class Sink(Protocol):
 
     def close(self) -> None: ...
 
+    def salvage(self) -> bool: ...
+
 
 class VideoWriter:
     """Writes RGB pictures as a video that plays everywhere.
@@ -31,7 +34,8 @@ class VideoWriter:
     `.mp4 .m4v .mov .mkv` hold H.264 (yuv420p, index in front), `.webm` VP9, `.gif` one palette per frame; a name with
     no suffix, or with a slash at its end, is a folder of png files. A file grows under a hidden name beside the final
     one and is renamed by `close`. Leaving the `with` block by an exception closes the file too: what was drawn until
-    then is kept and playable. A killed process leaves only the hidden file, which the next run replaces.
+    then is kept and playable. So is what fitted on a disk that is full, less the few frames that the encoder held. A
+    killed process leaves the hidden file, which the next run replaces.
 
     Args:
         path: the file or folder. Missing parent folders are made.
@@ -83,13 +87,17 @@ class VideoWriter:
                 frame rates survive; None: 1 / fps after the picture before.
 
         Raises:
+            UserError: the disk is full. The writer is closed; what was written before is kept.
             ValueError: another size or type than announced, or the writer is closed.
         """
         if self._sink is None:
             raise ValueError(f"{self.path} is closed already.")
         if image.shape != self._shape or image.dtype != np.uint8:
             raise ValueError(f"Expected a {self._shape} uint8 picture, got {image.shape} {image.dtype} ({self.path}).")
-        self._sink.write(image, self._place(time))
+        try:
+            self._sink.write(image, self._place(time))
+        except OSError as error:
+            raise self._failed(error) from error
         self.num_frames += 1
 
     def _place(self, time: float | None) -> float:
@@ -102,20 +110,40 @@ class VideoWriter:
         return self._seconds
 
     def close(self) -> None:
-        """Finishes the file and gives it its name. Without a picture there is no file. Closing twice is fine."""
+        """Finishes the file and gives it its name. Without a picture there is no file. Closing twice is fine.
+
+        Raises:
+            UserError: the disk is full. What was written before is kept.
+        """
         if self._sink is None:
             return
-        sink, self._sink = self._sink, None
-        try:
-            if self.num_frames or self._partial is None:  # a muxer cannot end what never began
-                sink.close()
-        except BaseException:
+        if not self.num_frames:  # a muxer cannot end what never began
+            self._sink.salvage()
+            self._sink = None
             self._discard()
-            raise
-        if self._partial is not None and self.num_frames:
-            os.replace(self._partial, self.path)
+            return
+        try:
+            self._sink.close()
+        except OSError as error:
+            raise self._failed(error) from error
+        self._sink = None
+        self._publish()
+
+    def _failed(self, error: OSError) -> UserError:
+        """Keeps what can be kept after an error of the system; says so."""
+        assert self._sink is not None
+        sink, self._sink = self._sink, None
+        kept = sink.salvage()
+        if kept:
+            self._publish()
         else:
             self._discard()
+        what = "What was written of it before is kept" if kept else "Nothing of it was written"
+        return UserError(f"Cannot write '{self.path}': {error.strerror or error}. {what}.")
+
+    def _publish(self) -> None:
+        if self._partial is not None:
+            os.replace(self._partial, self.path)
 
     def _discard(self) -> None:
         if self._partial is not None:
@@ -127,7 +155,8 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with suppress(UserError) if kind else nullcontext():  # the first error is the one to tell
+            self.close()
 
 
 def _check_suffix(path: Path, is_folder: bool) -> None:
