@@ -1,40 +1,59 @@
-"""A video in, an overlay and result files out: the command behind tools/demo_video.py and vos-occ-demo."""
+"""Videos in, overlays and result files out: the command behind tools/demo_video.py and vos-occ-demo."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import logging
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vos_occ.inference.ahead import Ahead
 from vos_occ.inference.progress import frame_progress
 from vos_occ.inference.run import only_labels, track
 from vos_occ.inference.sinks import Outputs, open_sinks
-from vos_occ.media import open_video
+from vos_occ.inference.stopping import StopSignals
+from vos_occ.media import Clip, Frame, Moment, VideoReader, open_video, source_stem
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:  # imports mmdet, for which `--help` need not wait
     from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 
+BAD_INPUT, DAMAGED_INPUT = 2, 3  # exit codes; of several videos, the lower of those that are not 0
+
+EPILOG = """
+An input is a video file, gif, image, folder of images, address (rtsp://, http://, ...) or the number of a camera (0).
+With several inputs, outputs are named with {name} in them, which stands for the input's name: --json out/{name}.jsonl.
+
+exit codes: 0 all is well, 2 an input or option is at fault or the disk is full, 3 an input is damaged and what could be
+read of it was tracked, 130 stopped by Ctrl-C, 143 by SIGTERM. What was written before is kept, whole and playable.
+"""
+
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="vos-occ-demo", description="Segment and track the objects of a video, and say who hides whom."
+        prog="vos-occ-demo",
+        description="Segment and track the objects of videos, and say who hides whom.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", help="video file, gif, image, or folder of images")
+    parser.add_argument("inputs", nargs="+", metavar="input", help="what to track; see below")
     parser.add_argument("--out", type=Path, help="overlay video (default: <input>_vos_occ.mp4 in this folder)")
     parser.add_argument("--json", type=Path, help="results, one JSON line per frame (schema vos_occ/1)")
     parser.add_argument("--masks", type=Path, help="folder for one MOTS png per frame (class * 1000 + id, 16 bit)")
     parser.add_argument("--mot", type=Path, help="boxes as a MOT challenge txt")
+    parser.add_argument("--start", help="first frame: its number from 0 (120), or a time (4.5s, 1:30)")
+    parser.add_argument("--end", help="frame or time to stop before")
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th frame from the first on")
     parser.add_argument("--preset", default="person", help="shipped model: person (default) or synthetic")
     parser.add_argument("--config", help="config of a model of your own")
     parser.add_argument("--checkpoint", help="checkpoint of a model of your own; without --config it must carry one")
     parser.add_argument("--score-thr", type=float, help="least score of a detection, 0..1 (default: the model's)")
     parser.add_argument("--max-side", type=int, help="longer side that frames are scaled down to, in pixels")
+    parser.add_argument("--max-objects", type=int, help="most objects at once; the most confident begin a track")
     parser.add_argument("--classes", help="comma-separated class names to keep")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--no-occlusion", action="store_true", help="leave occluders, hidden fractions and order out")
@@ -45,42 +64,135 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0, or 2 with one line on stderr when the input is at fault."""
+    """Runs the command; answers with its exit code, and says why in one line on stderr where it is not 0."""
     args = parse_arguments(arguments)
-    try:
-        outputs = Outputs(
-            video=args.out or Path(f"{Path(os.path.abspath(args.input)).stem}_vos_occ.mp4"),
-            jsonl=args.json,
-            masks=args.masks,
-            mot=args.mot,
-            overwrite=args.overwrite,
-        )
-        num_frames, num_tracks = run_demo(args, outputs)
-    except UserError as error:
-        print(f"vos-occ-demo: {error}", file=sys.stderr)
-        return 2
-    print(f"{num_frames} frames, {num_tracks} tracks. Wrote {', '.join(map(str, outputs.written()))}.")
-    return 0
+    with warnings_as_lines(), StopSignals() as stop:
+        try:
+            return run_demo(args, stop)
+        except UserError as error:
+            say(error)
+            return getattr(error, "exit_code", BAD_INPUT)
+        except KeyboardInterrupt:  # the second; the first is noted by `stop`
+            say("Stopped at once.")
+            return 130
 
 
-def run_demo(args: argparse.Namespace, outputs: Outputs) -> tuple[int, int]:
-    """Tracks `args.input` into `outputs`; answers with the numbers of frames and of tracks shown."""
+def run_demo(args: argparse.Namespace, stop: StopSignals) -> int:
+    """Tracks every input into its outputs, one after the other; one that is at fault does not keep back the rest."""
     check_options(args)
-    outputs.require_free(Path(args.input))
-    with ExitStack() as stack:
-        video = stack.enter_context(open_video(args.input, max_side=args.max_side))
-        model = load_model(args)
-        labels = wanted_labels(args.classes, model.classes)
-        sinks = open_sinks(stack, outputs, video, model)
-        frames = stack.enter_context(frame_progress(video, quiet=args.quiet))
-        num_frames, tracks = 0, set()
-        for frame, result in track(model, frames, video.num_frames):
-            shown = only_labels(result, labels)
-            for sink in sinks:
-                sink(frame, shown)
-            tracks.update(shown.track_ids.tolist())
-            num_frames += 1
-    return num_frames, len(tracks)
+    clip = wanted_clip(args)
+    require_apart(args)
+    jobs = [(source, outputs_of(args, source)) for source in args.inputs]
+    for source, outputs in jobs:
+        outputs.require_free(Path(source))
+    model, codes = None, set()
+    for source, outputs in jobs:
+        try:
+            video = open_video(source, max_side=args.max_side, clip=clip)
+        except InputError as error:
+            say(error)
+            codes.add(BAD_INPUT)
+            continue
+        with video:
+            if model is None:
+                model = load_model(args)
+                labels = wanted_labels(args.classes, model.classes)
+                stop.check("Nothing was written.")
+            codes.add(run_video(model, video, outputs, labels, stop, quiet=args.quiet))
+    return min(codes - {0}, default=0)
+
+
+def run_video(
+    model: OccMaskTrackRCNN,
+    video: VideoReader,
+    outputs: Outputs,
+    labels: frozenset[int],
+    stop: StopSignals,
+    *,
+    quiet: bool = False,
+) -> int:
+    """Tracks one video into its outputs; its exit code.
+
+    Raises:
+        Stopped: a stop was asked for; the frames before it are written.
+    """
+    num_frames, tracks = 0, set()
+    try:
+        with ExitStack() as stack:
+            sinks = open_sinks(stack, outputs, video, model)
+            frames: Iterable[Frame] = stack.enter_context(frame_progress(video, quiet=quiet))
+            frames = stack.enter_context(Ahead(until_stopped(frames, stop)))
+            results = stack.enter_context(Ahead(track(model, frames, video.num_frames)))
+            for frame, result in results:
+                shown = only_labels(result, labels)
+                for sink in sinks:
+                    sink(frame, shown)
+                tracks.update(shown.track_ids.tolist())
+                num_frames += 1
+    except UserError as error:
+        say(error)
+        return BAD_INPUT
+    stop.check(f"The first {num_frames} frames of {video.name} are written." if num_frames else "Nothing was written.")
+    print(f"{num_frames} frames, {len(tracks)} tracks. Wrote {', '.join(map(str, outputs.written()))}.")
+    return DAMAGED_INPUT if video.problem is not None else 0
+
+
+def until_stopped(frames: Iterable[Frame], stop: StopSignals) -> Iterator[Frame]:
+    """The frames before a stop was asked for; what the model still owes for them is then finished as at any end."""
+    for frame in frames:
+        if stop.requested is not None:
+            return
+        yield frame
+
+
+def say(message: object) -> None:
+    """One line for whoever runs the command."""
+    print(f"vos-occ-demo: {message}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Shows what the library warns of as this command's own lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("vos-occ-demo: %(message)s"))
+    logger = logging.getLogger("vos_occ")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def outputs_of(args: argparse.Namespace, source: str) -> Outputs:
+    """Where the results of one input go: `{name}` in an option is replaced by what the input is called."""
+    name = source_stem(source)
+
+    def named(option: Path | None) -> Path | None:
+        return None if option is None else Path(str(option).replace("{name}", name))
+
+    return Outputs(
+        video=named(args.out) or Path(f"{name}_vos_occ.mp4"),
+        jsonl=named(args.json),
+        masks=named(args.masks),
+        mot=named(args.mot),
+        overwrite=args.overwrite,
+    )
+
+
+def require_apart(args: argparse.Namespace) -> None:
+    """Raises InputError if two inputs would write to one place."""
+    seen: dict[str, str] = {}
+    for source in args.inputs:
+        other = seen.setdefault(source_stem(source), source)
+        if other is not source:
+            raise InputError(f"{other} and {source} have one name, so their outputs would too. Run them apart.")
+    for option in ("out", "json", "masks", "mot"):
+        path = getattr(args, option)
+        if len(args.inputs) > 1 and path is not None and "{name}" not in str(path):
+            raise InputError(
+                f"With several inputs, --{option} needs {{name}} in it, as in --{option} "
+                f"'{path.with_name('{name}' + path.suffix)}': else all would go to {path}."
+            )
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -89,8 +201,16 @@ def check_options(args: argparse.Namespace) -> None:
         raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
     if args.max_side is not None and args.max_side < 1:
         raise InputError(f"--max-side must be at least 1 pixel, found {args.max_side}.")
+    if args.max_objects is not None and args.max_objects < 1:
+        raise InputError(f"--max-objects must be at least 1, found {args.max_objects}.")
     if args.config and not args.checkpoint:
         raise InputError("--config needs the --checkpoint that was trained with it.")
+
+
+def wanted_clip(args: argparse.Namespace) -> Clip:
+    """The part of the videos that `--start`, `--end` and `--stride` name."""
+    start = Moment(frame=0) if args.start is None else Moment.parse(args.start)
+    return Clip(start, None if args.end is None else Moment.parse(args.end), args.stride)
 
 
 def load_model(args: argparse.Namespace) -> OccMaskTrackRCNN:
@@ -105,6 +225,8 @@ def load_model(args: argparse.Namespace) -> OccMaskTrackRCNN:
     )
     if args.score_thr is not None:
         model.score_threshold = args.score_thr
+    if args.max_objects is not None:
+        model.memory_options["max_tracks"] = args.max_objects
     if args.no_occlusion:
         model.occlusion_options["enabled"] = False
     return model

@@ -24,16 +24,22 @@ def track(
         num_frames: how many they are, where it is known.
 
     Yields:
-        Every frame with its result, in order. Frames wait only for models that answer late, and then a few at most.
+        Every frame with its result, in order; `frame_index` is that of the frame, also where a clip leaves some out.
+        Frames wait only for models that answer late, and then a few at most.
     """
     session = VideoSession(model, num_frames)
     waiting: dict[int, Frame] = {}
     for position, frame in enumerate(frames):
         waiting[position] = frame
         for result in session.step(frame.image):
-            yield waiting.pop(result.frame_index), result
+            yield _paired(waiting, result)
     for result in session.finish():
-        yield waiting.pop(result.frame_index), result
+        yield _paired(waiting, result)
+
+
+def _paired(waiting: dict[int, Frame], result: FrameResult) -> tuple[Frame, FrameResult]:
+    frame = waiting.pop(result.frame_index)
+    return frame, result if frame.index == result.frame_index else replace(result, frame_index=frame.index)
 
 
 def only_labels(result: FrameResult, labels: frozenset[int]) -> FrameResult:

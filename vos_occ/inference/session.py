@@ -66,8 +66,11 @@ class VideoSession:
         if self._finished:
             raise RuntimeError("The session is finished; start a new one for another video.")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            has_nan = image.dtype.kind == "f" and not np.isfinite(image).all()
             raise InputError(
-                f"Frame {self._next_frame}: expected an (H, W, 3) uint8 RGB image, found {image.shape} {image.dtype}."
+                f"Frame {self._next_frame}: expected an (H, W, 3) uint8 RGB image, found {image.shape} {image.dtype}"
+                f"{' with NaN or infinite pixels' if has_nan else ''}. Convert it: "
+                "what the range of other types means, only their maker knows."
             )
         if self._state is not None and image.shape[:2] != (self._state.meta.height, self._state.meta.width):
             raise InputError(
