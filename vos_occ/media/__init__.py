@@ -2,6 +2,7 @@
 
 from vos_occ.media.clip import Clip, Moment
 from vos_occ.media.colours import track_colour
+from vos_occ.media.contact_sheet import ContactSheet
 from vos_occ.media.overlay import Overlay, legible_scale
 from vos_occ.media.place import source_stem
 from vos_occ.media.reader import Frame, VideoReader, open_video
@@ -9,6 +10,7 @@ from vos_occ.media.writer import VideoWriter
 
 __all__ = [
     "Clip",
+    "ContactSheet",
     "Frame",
     "Moment",
     "Overlay",

@@ -26,7 +26,7 @@ _TITLE_CAP = 16
 _GAP = 14  # between cells
 _CONTEXT = 1.5  # side of the square that is shown, in longer sides of the object's box
 _SMALLEST = 40  # least side of that square in pixels of the video: larger than life, there is nothing to see
-_LEAST_HARDNESS = 0.05
+_LEAST_HARDNESS = 0.1
 _LEAST_SHARE = 0.02  # of the box; below it another object is not worth naming
 
 Window = tuple[int, int, int]  # left, top and side in pixels of the video; may reach outside it
@@ -183,7 +183,8 @@ def _claim(result: FrameResult, i: int) -> list[Run]:
     known = result.hidden is not None and not np.isnan(result.hidden[i])
     runs: list[Run] = [(f"hidden {100 * result.hidden[i]:.0f} %", _WHITE) if known else ("hidden ?", _GREY)]  # type: ignore[index]
     behind = result.hidden_by(i)
-    runs.append(("  behind" if behind else "  behind none that is tracked", _GREY))
+    nobody = "  behind ?" if result.order is None else "  behind none that is tracked"
+    runs.append(("  behind" if behind else nobody, _GREY))
     return runs + [(f" #{other}", track_colour(other)) for other in behind[:6]]
 
 

@@ -34,7 +34,7 @@ def hardness(result: FrameResult, covered: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class HardMoment:
     """An object in a frame, with its picture.
 
     Attributes:
@@ -63,7 +63,7 @@ class HardestMoments:
         self._count = count
         self._per_track = per_track
         self._gap = gap
-        self._kept: list[Moment] = []
+        self._kept: list[HardMoment] = []
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -79,8 +79,8 @@ class HardestMoments:
         if any(hardness <= rival.hardness for rival in rivals):
             return
         kept = [moment for moment in self._kept if moment not in rivals]
-        self._kept = [*kept, Moment(hardness, track_id, frame_index, draw())]
+        self._kept = [*kept, HardMoment(hardness, track_id, frame_index, draw())]
 
-    def hardest_first(self) -> list[Moment]:
+    def hardest_first(self) -> list[HardMoment]:
         """What is kept; equals in the order of frames, then of tracks."""
         return sorted(self._kept, key=lambda moment: (-moment.hardness, moment.frame_index, moment.track_id))

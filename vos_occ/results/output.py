@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from vos_occ.structures.errors import OutputExistsError, UserError
 
@@ -97,8 +98,9 @@ def reported(path: Path, *others: Path) -> Iterator[None]:
 
 
 class LineWriter:
-    """A text file that grows by whole lines, each flushed, so that a crash costs at most the line in flight.
+    """A text file that grows by whole lines, each given to the system, so that a crash costs at most the one in flight.
 
+    A line that does not fit on the disk any more is taken back, so that the file ends with a whole one.
     The file is opened by its first line: a run that fails before that leaves no file, and an old one as it was.
     `close` without a line makes an empty file; leaving a `with` block on an error does not.
 
@@ -109,7 +111,8 @@ class LineWriter:
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
         require_new(path, overwrite, folder=False)
         self.path = Path(path)
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._size = 0
         self._closed = False
 
     def __enter__(self) -> LineWriter:
@@ -125,10 +128,16 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Append one line, given without its newline."""
-        file = self._open()
+        file, content = self._open(), (line + "\n").encode()
         with reported(self.path):
-            file.write(line + "\n")
-            file.flush()
+            try:
+                _write_all(file, content)
+            except OSError:
+                with suppress(OSError):
+                    file.seek(self._size)
+                    file.truncate()
+                raise
+        self._size += len(content)
 
     def close(self, create: bool = True) -> None:
         """Close the file; `create` makes one even if no line was written. Closing twice is harmless."""
@@ -138,14 +147,21 @@ class LineWriter:
             self._file.close()
         self._closed = True
 
-    def _open(self) -> TextIO:
+    def _open(self) -> FileIO:
         if self._closed:
             raise ValueError(f"'{self.path}' is closed.")
         if self._file is None:
             with reported(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("w", encoding="utf-8", newline="\n")
+                self._file = self.path.open("wb", buffering=0)
         return self._file
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Without a buffer, a file may take a part and say so."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 class FrameOrder:
