@@ -244,8 +244,8 @@ def grow(bench: Bench, protocol: str, plan: Plan, what: str, value: int) -> Row:
 
 
 def parallel(bench: Bench, protocol: str, plan: Plan, workers: int) -> Row:
-    """Both sides on the full data with as many workers; officials that have none run with one only."""
-    folder, _ = bench.data(protocol, plan.size)
+    """Both sides on the full data, with as many VIS videos, by so many workers; officials that have none run alone."""
+    folder, _ = bench.data(protocol, replace(plan.size, vis_videos=plan.size.videos))
     official = OFFICIAL[protocol]
     usable = bench.has(official) and (workers == 1 or official.parallel)
     sides = [official.side, "ours"] if usable else ["ours"]
@@ -254,6 +254,7 @@ def parallel(bench: Bench, protocol: str, plan: Plan, workers: int) -> Row:
         "protocol": protocol,
         "workers": workers,
         "ours_seconds": ours.best,
+        "ours_cpu_seconds": min(ours.cpu_seconds),
         "ours_worker_mib": ours.worker_peak_mib,
         "official_seconds": theirs[0].best if theirs else None,
     }

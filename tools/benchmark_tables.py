@@ -76,8 +76,8 @@ def growth_table(rows: Rows, size: Size) -> Table:
 
 def workers_table(rows: Rows) -> Table:
     """Seconds over workers."""
-    table = Table(title="workers, one core each, full data; the peak is of one worker, its imports included")
-    for column in ("protocol", "workers", "official s", "ours s", "speed-up of ours", "peak MiB of ours"):
+    table = Table(title="workers, one core each, full data; CPU of all processes; peak of one worker with its imports")
+    for column in ("protocol", "workers", "official s", "ours s", "speed-up", "CPU s of ours", "peak MiB of ours"):
         table.add_column(column, justify="left" if column == "protocol" else "right")
     alone = {row["protocol"]: row["ours_seconds"] for row in rows if row["workers"] == 1}
     for row in rows:
@@ -88,6 +88,7 @@ def workers_table(rows: Rows) -> Table:
             "-" if official is None else f"{official:.3f}",
             f"{row['ours_seconds']:.3f}",
             f"{alone[row['protocol']] / row['ours_seconds']:.2f}x",
+            f"{row['ours_cpu_seconds']:.3f}",
             "-" if peak is None else f"{peak:.0f}",
         )
     return table
