@@ -206,3 +206,23 @@ def test_help_does_not_wait_for_the_model_stack() -> None:
 )
 def test_class_names_become_labels(names: str | None, labels: set[int]) -> None:
     assert wanted_labels(names, ("dog", "cat", "bird")) == labels
+
+
+def test_every_output_has_an_option(run) -> None:
+    options = "--csv o.csv --mots mots.txt --mask-ids ids --mask-tracks tracks --npz o.npz --contact-sheet o.png"
+    assert run(*options.split(), "--masks", "mots") == 0
+    names = ["clip_vos_occ.mp4", "ids", "mots", "mots.txt", "o.csv", "o.npz", "o.png", "tracks"]
+    assert sorted(path.name for path in Path().iterdir()) == names
+
+
+def test_mots_class_ids_go_into_both_mots_files(run, capsys: pytest.CaptureFixture) -> None:
+    assert run("--mots-class", "dragon=2") == 2
+    assert "'dragon' of --mots-class is not one of this model's" in capsys.readouterr().err
+    assert run("--json", "all.jsonl", "--overwrite") == 0
+    names = read_jsonl("all.jsonl").header.classes
+    ids = ",".join(f"{name}={40 + i}" for i, name in enumerate(names))
+    assert run("--masks", "mots", "--mots", "mots.txt", "--mots-class", ids, "--overwrite") == 0
+    in_text = {int(line.split()[2]) for line in Path("mots.txt").read_text().splitlines()}
+    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in Path("mots").iterdir()]
+    in_pictures = {int(value) // 1000 for picture in pictures for value in np.unique(picture) if value}
+    assert in_text == in_pictures and min(in_text) >= 40

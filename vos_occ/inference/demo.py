@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vos_occ.inference.ahead import Ahead
 from vos_occ.inference.progress import frame_progress
 from vos_occ.inference.run import only_labels, track
-from vos_occ.inference.sinks import Outputs, open_sinks
+from vos_occ.inference.sinks import OUTPUT_OPTIONS, Outputs, mots_class_ids, open_sinks
 from vos_occ.inference.stopping import StopSignals
 from vos_occ.media import Clip, Frame, Moment, VideoReader, open_video, source_stem
 from vos_occ.structures.errors import InputError, UserError
@@ -41,10 +41,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("inputs", nargs="+", metavar="input", help="what to track; see below")
-    parser.add_argument("--out", type=Path, help="overlay video (default: <input>_vos_occ.mp4 in this folder)")
-    parser.add_argument("--json", type=Path, help="results, one JSON line per frame (schema vos_occ/1)")
-    parser.add_argument("--masks", type=Path, help="folder for one MOTS png per frame (class * 1000 + id, 16 bit)")
-    parser.add_argument("--mot", type=Path, help="boxes as a MOT challenge txt")
+    for field, (option, text) in OUTPUT_OPTIONS.items():
+        parser.add_argument(option, dest=field, type=Path, metavar="PATH", help=text)
+    parser.add_argument("--mots-class", help="class ids in MOTS files, as person=2 (default: 1, 2, ... in order)")
     parser.add_argument("--start", help="first frame: its number from 0 (120), or a time (4.5s, 1:30)")
     parser.add_argument("--end", help="frame or time to stop before")
     parser.add_argument("--stride", type=int, default=1, help="take every n-th frame from the first on")
@@ -97,8 +96,9 @@ def run_demo(args: argparse.Namespace, stop: StopSignals) -> int:
             if model is None:
                 model = load_model(args)
                 labels = wanted_labels(args.classes, model.classes)
+                mots_classes = mots_class_ids(args.mots_class, model.classes, labels)
                 stop.check("Nothing was written.")
-            codes.add(run_video(model, video, outputs, labels, stop, quiet=args.quiet))
+            codes.add(run_video(model, video, outputs, labels, stop, mots_classes, quiet=args.quiet))
     return min(codes - {0}, default=0)
 
 
@@ -108,6 +108,7 @@ def run_video(
     outputs: Outputs,
     labels: frozenset[int],
     stop: StopSignals,
+    mots_classes: Sequence[int] | None = None,
     *,
     quiet: bool = False,
 ) -> int:
@@ -119,7 +120,7 @@ def run_video(
     num_frames, tracks = 0, set()
     try:
         with ExitStack() as stack:
-            sinks = open_sinks(stack, outputs, video, model)
+            sinks = open_sinks(stack, outputs, video, model, mots_classes)
             frames: Iterable[Frame] = stack.enter_context(frame_progress(video, quiet=quiet))
             frames = stack.enter_context(Ahead(until_stopped(frames, stop)))
             results = stack.enter_context(Ahead(track(model, frames, video.num_frames)))
@@ -170,13 +171,9 @@ def outputs_of(args: argparse.Namespace, source: str) -> Outputs:
     def named(option: Path | None) -> Path | None:
         return None if option is None else Path(str(option).replace("{name}", name))
 
-    return Outputs(
-        video=named(args.out) or Path(f"{name}_vos_occ.mp4"),
-        jsonl=named(args.json),
-        masks=named(args.masks),
-        mot=named(args.mot),
-        overwrite=args.overwrite,
-    )
+    paths = {field: named(getattr(args, field)) for field in OUTPUT_OPTIONS}
+    paths["video"] = paths["video"] or Path(f"{name}_vos_occ.mp4")
+    return Outputs(**paths, overwrite=args.overwrite)
 
 
 def require_apart(args: argparse.Namespace) -> None:
@@ -186,11 +183,11 @@ def require_apart(args: argparse.Namespace) -> None:
         other = seen.setdefault(source_stem(source), source)
         if other is not source:
             raise InputError(f"{other} and {source} have one name, so their outputs would too. Run them apart.")
-    for option in ("out", "json", "masks", "mot"):
-        path = getattr(args, option)
+    for field, (option, _) in OUTPUT_OPTIONS.items():
+        path = getattr(args, field)
         if len(args.inputs) > 1 and path is not None and "{name}" not in str(path):
             raise InputError(
-                f"With several inputs, --{option} needs {{name}} in it, as in --{option} "
+                f"With several inputs, {option} needs {{name}} in it, as in {option} "
                 f"'{path.with_name('{name}' + path.suffix)}': else all would go to {path}."
             )
 
