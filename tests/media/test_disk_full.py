@@ -112,7 +112,10 @@ def test_a_killed_process_leaves_a_hidden_file_that_plays(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_folder_without_the_right_to_write_is_one_line() -> None:
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as folder:  # not under pytest's, which only its owner may enter
+    with (
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryDirectory() as folder,
+    ):  # not under pytest's, which only its owner may enter
         os.chmod(folder, 0o555)
         child = os.fork()
         if child == 0:
