@@ -121,7 +121,8 @@ def _run(rules: Protocol, request: Request, workers: int, messages: Console) -> 
     with bar:
         task = bar.add_task(rules.name, total=None)
         return run(
-            rules.open(request),
+            rules,
+            request,
             workers,
             lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{rules.name} {name}"),
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,7 @@ def evaluate(
         raise RequestError(f"workers must be at least 1, found {workers}.")
     rules = find_protocol(protocol)
     check(rules, request)
-    return run(rules.open(request), workers, progress)
+    return run(rules, request, workers, progress)
 
 
 def check(rules: Protocol, request: Request) -> None:
@@ -90,14 +92,28 @@ def check(rules: Protocol, request: Request) -> None:
         raise RequestError(f"There are no occlusion levels at '{request.by_occlusion}'. Check the path.")
 
 
-def run(job: Job, workers: int = 1, progress: Progress | None = None) -> Scores:
-    """Score every unit and combine them in order."""
-    partials = []
-    for partial in _score_all(job, min(workers, len(job.units))):
-        partials.append(partial)
-        if progress is not None:
-            progress(len(partials), len(job.units), job.units[len(partials) - 1])
-    return job.combine(partials)
+def run(rules: Protocol, request: Request, workers: int = 1, progress: Progress | None = None) -> Scores:
+    """Make the job, score every unit, and combine them in order."""
+    with _garbage_kept():
+        job = rules.open(request)
+        partials = []
+        for partial in _score_all(job, min(workers, len(job.units))):
+            partials.append(partial)
+            if progress is not None:
+                progress(len(partials), len(job.units), job.units[len(partials) - 1])
+        return job.combine(partials)
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """No garbage collection: it would look again and again at a million parsed records, none of them in a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _score_all(job: Job, workers: int) -> Iterator[Any]:
@@ -120,6 +136,7 @@ _job: Job  # of this worker
 def _start_worker(job: Job) -> None:
     global _job
     _job = job
+    gc.disable()  # as in `_garbage_kept`; the process ends with its job
 
 
 def _score_unit(index: int) -> Any:
