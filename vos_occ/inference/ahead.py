@@ -36,7 +36,7 @@ class Ahead(Generic[Item]):
         ...         ...
     """
 
-    def __init__(self, items: Iterable[Item], depth: int = 2) -> None:
+    def __init__(self, items: Iterable[Item], depth: int = 1) -> None:
         self._items = iter(items)
         self._queue: queue.Queue[Item | _End] = queue.Queue(depth)
         self._closed = threading.Event()

@@ -84,6 +84,8 @@ class Decoder:
             packet = self._next(packets)
             for frame in self._decode(packet):
                 self.damage.frames += frame.is_corrupt
+                if frame.time_base is None:  # it came without a packet
+                    frame.time_base = self.stream.time_base
                 yield from self._deinterlacer.push(frame)
             if packet is None:
                 break
