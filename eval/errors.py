@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+_LONGEST = 1000  # characters
+
+
+def one_line(message: str) -> str:
+    """A message that quotes what a file holds, without the line breaks and control characters that it may hold.
+
+    What is longer than any line of ours is cut.
+    """
+    if not message.isprintable():
+        message = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 203]}...{message[-200:]}"
+
 
 class EvalError(ValueError):
-    """The user can mend it; the message says how."""
+    """The user can mend it; the message says how.
+
+    Args:
+        message: One line; what it quotes from files is made to fit.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class SchemaError(EvalError):

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
+MOST_PIXELS = 2**31 - 1  # of an image: positions are 32-bit here and in pycocotools
+
+_HIGH = 2**26  # what six digits with sign may be at most before the seventh makes 32 bits of it
 _MAX_DIGITS = 7  # base 32: as many as a 32-bit number with its sign can need
 
 Ints = NDArray[np.int64]
@@ -136,12 +139,12 @@ def _parse(counts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
     each = np.diff(np.searchsorted(ends, stops - 1), prepend=-1)
     numbers, endless = _signed(codes, more)
     if len(endless):
-        raise MaskError(int(np.searchsorted(stops, endless[0], side="right")), "holds a number of more than 35 bits")
+        raise MaskError(int(np.searchsorted(stops, endless[0], side="right")), "holds a number of more than 32 bits")
     return numbers[ends], each
 
 
 def _signed(codes: NDArray[np.uint8], more: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ints]:
-    """The number that ends at each character, if one does, and where numbers end that have too many digits.
+    """The number that ends at each character, if one does, and where numbers end that are too large for 32 bits.
 
     The highest bit of a number's last digit is its sign.
     """
@@ -150,16 +153,20 @@ def _signed(codes: NDArray[np.uint8], more: NDArray[np.bool_]) -> tuple[NDArray[
     values[1:] = np.where(more[:-1], 32 * values[1:] + digits[:-1], values[1:])
     longer = 2 + np.flatnonzero(more[:-2] & more[1:-1] & ~more[2:])  # most numbers have one digit or two
     for k in range(2, _MAX_DIGITS):
+        if k == _MAX_DIGITS - 1:
+            too_large = longer[(values[longer] + _HIGH).view(np.uint32) >= 2 * _HIGH]
         values[longer] = 32 * values[longer] + digits[longer - k]
         longer = longer[longer > k]
         longer = longer[more[longer - k - 1]]
-    return values, longer
+    return values, np.sort(np.concatenate([longer, too_large]))
 
 
 def _check(background: NDArray[np.int32], foreground: NDArray[np.int32], first: Ints, height: int, width: int) -> None:
     if not len(first):
         return
-    pixels = np.add.reduceat(background + foreground, first, dtype=np.int64)
+    if height * width > MOST_PIXELS:
+        raise MaskError(0, f"is of an image of {height} x {width}, more than {MOST_PIXELS} pixels")
+    pixels = np.add.reduceat(background, first, dtype=np.int64) + np.add.reduceat(foreground, first, dtype=np.int64)
     negative = np.minimum(np.minimum.reduceat(background, first), np.minimum.reduceat(foreground, first)) < 0
     wrong = np.flatnonzero(negative | (pixels != height * width))
     if len(wrong):

@@ -109,7 +109,7 @@ class CocoJob:
     def _known(self, written: Iterable[Record]) -> list[Record]:
         """Officially records of other categories are as if they were not there."""
         known = self.truth.categories
-        return [record for record in written if not self.official or record.values.get("category_id") in known]
+        return [record for record in written if not self.official or record.integer("category_id") in known]
 
     def _require_mask(self, record: Record, mask: Rle | None) -> None:
         if mask is None and self.iou_type != "bbox":

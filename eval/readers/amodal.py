@@ -25,7 +25,7 @@ from typing import Any, Literal
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
-from eval.readers.coco import Box, Image, read_images
+from eval.readers.coco import Box, Image, read_images, refuse_strangers
 from eval.readers.record import Category, Record, by_id, categories, load_json, records, table
 from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle
@@ -147,10 +147,14 @@ def read_amodal_results(
     images, names = by_id(dataset.images), by_id(dataset.categories)
     written = list(records(load_json(path), "", Path(path).name))
     fields = ("segmentation", *(field for extent in _EXTENTS for field in _NAMES[extent]))
-    return [
+    results = [
         _result(record, masks, names, lone, classes, scores)
         for record, masks in zip(written, masks_of(written, images, lambda record: fields), strict=True)
     ]
+    image_of_object = {thing.id: thing.image_id for thing in dataset.objects}
+    for record, result in zip(written, results, strict=True):
+        refuse_strangers(record, result.in_front_of, image_of_object, own=result.annotation_id)
+    return results
 
 
 def _result(
@@ -170,7 +174,7 @@ def _result(
         amodal=amodal,
         visible=visible,
         segmentation=masks["segmentation"],
-        area=record.number("area") if record.values.get("area") is not None else None,
+        area=record.size("area") if record.values.get("area") is not None else None,
         annotation_id=_annotation_id(record),
         in_front_of=ids(record, "in_front_of"),
     )
@@ -255,7 +259,7 @@ def box_of(record: Record, field: str, mask: Rle) -> Box:
 def area_of(record: Record, mask: Rle, *fields: str) -> float:
     """The area that a record states in the first of some fields, or that of its mask."""
     stated = [field for field in fields if record.values.get(field) is not None]
-    return record.number(stated[0]) if stated else float(mask_api.area(mask))
+    return record.size(stated[0]) if stated else float(mask_api.area(mask))
 
 
 def require_annotations(document: Record) -> None:
@@ -297,4 +301,7 @@ def coco_like(
         for record, masks in zip(written, masks_of(written, image_of, fields_of), strict=True)
         for category_id in (record.known("category_id", name_of, "category"),)
     ]
+    image_of_object = {thing.id: thing.image_id for thing in objects}
+    for record, thing in zip(written, objects, strict=True):
+        refuse_strangers(record, thing.in_front_of, image_of_object, own=thing.id)
     return AmodalDataset(document.file, images, tuple(objects), names)

@@ -27,7 +27,8 @@ def amodal_dataset(document: Record) -> AmodalDataset:
     Raises:
         SchemaError: It is of none, or a record does not fit.
     """
-    annotations = document.values.get("annotations") or []
+    annotations = document.values.get("annotations")
+    annotations = annotations if isinstance(annotations, list) else []
     fields = {field for annotation in annotations if isinstance(annotation, dict) for field in annotation}
     for field, decode in _DECODERS:
         if field in fields:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.masks import MaskTable
+from eval.readers.png import PngError, bit_depth, read_png
 
 IGNORED, CROWD, OCCLUDED, TRUNCATED = 1, 2, 4, 8
 _FLAGS = {"ignored": IGNORED, "crowd": CROWD, "occluded": OCCLUDED, "truncated": TRUNCATED}
@@ -48,14 +48,13 @@ def read_codes(path: Path) -> Codes:
         SchemaError: It is no RGBA PNG of 8 bits.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode != "RGBA":
-                raise SchemaError(f"{path} is of mode {image.mode}, expected RGBA. Export bitmasks as BDD100K does.")
-            pixels = np.frombuffer(image.tobytes(), "<u4").reshape(image.height, image.width)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        if isinstance(error, SchemaError):
-            raise
-        raise SchemaError(f"{path} cannot be read as PNG: {error}. Export it again.") from None
+        data = path.read_bytes()
+        image = read_png(data)
+    except (PngError, OSError) as error:
+        raise SchemaError(f"{path} cannot be read as PNG: it {error}. Export it again.") from None
+    if image.mode != "RGBA" or bit_depth(data) != 8:
+        raise SchemaError(f"{path} is of mode {image.mode}, expected RGBA of 8 bits. Export bitmasks as BDD100K does.")
+    pixels = np.frombuffer(image.tobytes(), "<u4").reshape(image.height, image.width)
     return pixels.astype(np.uint32, copy=False)
 
 

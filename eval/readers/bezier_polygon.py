@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.readers.record import numbers, shown
+from eval.readers.segmentation import FARTHEST, longest_outline, outline_length
 
 _LEAST = (1 / 256, -1 / 131_072)  # of a pixel, for outlines that run against the clock (positive) and with it
 _FLAT = 0.25  # squared distance in pixels at which Agg takes a curve for straight
 _DEEPEST = 32  # subdivisions
+_MOST_PIXELS = 1 << 25  # of a mask that is drawn: a frame of 8K has no more
 
 Point = NDArray[np.float64]  # (2,) x, y
 
@@ -54,10 +56,16 @@ def fill_polygons(polygons: Any, height: int, width: int) -> NDArray[np.uint8]:
     """
     if not isinstance(polygons, list):
         raise BezierError("", f"is {shown(polygons)}, expected a list of polygons")
+    if height * width > _MOST_PIXELS:
+        raise BezierError("", f"is drawn into {height} x {width} pixels, expected at most {_MOST_PIXELS} (8K)")
     mask = np.zeros((height, width), np.uint8)
     for i, polygon in enumerate(polygons):
         vertices, types = _checked(polygon, i)
-        mask |= _covered(_outline(np.floor(vertices + 0.5), types), height, width)
+        if np.abs(vertices).max(initial=0) > FARTHEST or outline_length(
+            [vertices.reshape(-1).tolist()]
+        ) > longest_outline(height, width):
+            raise BezierError(f"[{i}].vertices", f"reaches far outside of the {height} x {width} pixels of the frame")
+        _draw(_outline(np.floor(vertices + 0.5), types), mask)
     return mask
 
 
@@ -110,25 +118,30 @@ def _flattened(start: Point, first: Point, second: Point, end: Point, depth: int
     yield from _flattened(centre, after, right, end, depth + 1)
 
 
-def _covered(points: Sequence[Point], height: int, width: int) -> NDArray[np.uint8]:
-    """Pixels of which the outline encloses enough, (height, width) in {0, 1}.
+def _draw(points: Sequence[Point], mask: NDArray[np.uint8]) -> None:
+    """Set the pixels of which the outline encloses enough.
 
     Each piece of an edge within one pixel adds its height to what lies right of it; to its own pixel only the part
     right of the piece.
     """
-    share = np.zeros((height, width + 2))
+    if not points:
+        return
+    corners = np.array(points)
+    left, top = np.clip(np.floor(corners.min(0)), 0, mask.shape[::-1]).astype(np.int64).tolist()
+    right_end, bottom = np.clip(np.ceil(corners.max(0)), (left, top), mask.shape[::-1]).astype(np.int64).tolist()
+    share = np.zeros((bottom - top, right_end - left + 2))
     for start, end in zip(points, points[1:], strict=False):
         pieces = _cut_at_pixels(start, end)
         x, y = (pieces[1:] + pieces[:-1]).T / 2
         rises = np.diff(pieces[:, 1])
-        column = np.clip(np.floor(x), 0, width).astype(np.int64)
+        column = np.clip(np.floor(x), left, right_end).astype(np.int64)
         right = np.clip(x - column, 0, 1) * rises
-        inside = (y >= 0) & (y < height)
-        row = np.floor(y[inside]).astype(np.int64)
-        np.add.at(share, (row, column[inside]), (rises - right)[inside])
-        np.add.at(share, (row, column[inside] + 1), right[inside])
-    share = np.cumsum(share, axis=1)[:, :width]
-    return ((share >= _LEAST[0]) | (share <= _LEAST[1])).astype(np.uint8)
+        inside = (y >= top) & (y < bottom)
+        row = np.floor(y[inside]).astype(np.int64) - top
+        np.add.at(share, (row, column[inside] - left), (rises - right)[inside])
+        np.add.at(share, (row, column[inside] - left + 1), right[inside])
+    share = np.cumsum(share, axis=1)[:, :-2]
+    mask[top:bottom, left:right_end] |= (share >= _LEAST[0]) | (share <= _LEAST[1])
 
 
 def _cut_at_pixels(start: Point, end: Point) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.image_ap import ImageObject
-from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, table
+from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, shown, table
 from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle, areas
 
@@ -110,7 +111,30 @@ def read_coco(path: str | Path) -> CocoDataset:
     if has_annotations:
         written = table(document, "annotations", lambda record: record)
         annotations = decode_annotations(written, by_id(images), by_id(names))
+        image_of = {annotation.id: annotation.image_id for annotation in annotations}
+        for record in written:
+            refuse_strangers(record, record.values.get("in_front_of"), image_of, own=record.integer("id"))
     return CocoDataset(Path(path), images, annotations, names, has_annotations)
+
+
+def refuse_strangers(
+    record: Record, behind: Sequence[int] | None, image_of: Mapping[int, int], own: int | None
+) -> None:
+    """An object is in front of others of its image, not of itself.
+
+    Args:
+        record: An annotation or a result, already read.
+        behind: The ids of what it hides part of.
+        image_of: The image of every annotated object by its id.
+        own: The id of the object itself.
+
+    Raises:
+        SchemaError: One of the ids is of no such object.
+    """
+    for number in behind or ():
+        if number == own or image_of.get(number) != record.values["image_id"]:
+            problem = f"names {shown(number)}, which is no other object of the image"
+            raise record.error("in_front_of", problem, "Correct the record.")
 
 
 def read_images(document: Record) -> tuple[Image, ...]:
@@ -178,17 +202,24 @@ def decode_results(
             category_id=record.known("category_id", names, "category"),
             mask=mask,
             bbox=box,
-            score=float(record.values.get("score", "nan")) if official else record.number("score"),
+            score=_any_score(record) if official else record.number("score"),
         )
         for record, (mask, box) in zip(written, _extents(written, images, masks, official), strict=True)
     ]
 
 
+def _any_score(record: Record) -> float:
+    """A number that need not be finite; NaN where there is none."""
+    value = record.values.get("score", math.nan)
+    return value if isinstance(value, float) else record.number("score")
+
+
 def _image(record: Record) -> Image:
+    height, width = record.extent()
     return Image(
         id=record.integer("id"),
-        width=record.positive("width"),
-        height=record.positive("height"),
+        width=width,
+        height=height,
         file_name=record.text("file_name", default=""),
     )
 
@@ -205,7 +236,7 @@ def _annotation(
     if _has_amodal(record):
         extra["amodal_segmentation"] = amodal
     if record.values.get("area") is not None:
-        area = record.number("area")
+        area = record.size("area")
     else:
         area = float(areas([mask])[0]) if mask else box[2] * box[3]
     return Annotation(

@@ -78,7 +78,7 @@ def index_coco(path: Path, *, official: bool = False) -> CocoIndex:
         elif item.index is None:
             heads[item.member] = item.value
         else:
-            heads[item.member].append(item.value)
+            heads[item.member].append(item.value)  # a member is there once, so this is its list
     document = Record(heads, "", path.name)
     images = by_id(read_images(document))
     names = by_id(categories(document))

@@ -113,7 +113,7 @@ def _constraints(annotation: Record, count: int) -> Mapping[int, Sequence[int]] 
     text = annotation.text("depth_constraint")
     for pair in text.split(",") if text else ():
         ends = pair.split("-")
-        if len(ends) != 2 or not all(end.strip().isdigit() and 1 <= int(end) <= count for end in ends):
+        if len(set(ends)) != 2 or len(ends) != 2 or not all(_place(end, count) for end in ends):
             raise annotation.error(
                 "depth_constraint",
                 f"holds {shown(pair)}, expected front-back, two of the {count} regions, from 1",
@@ -121,6 +121,12 @@ def _constraints(annotation: Record, count: int) -> Mapping[int, Sequence[int]] 
             )
         behind[int(ends[0]) - 1].append(int(ends[1]) - 1)
     return behind
+
+
+def _place(text: str, count: int) -> bool:
+    """Whether a text is one of the numbers 1 to `count`."""
+    text = text.strip()
+    return text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= count
 
 
 def _behind(regions: Sequence[Record], masks: Sequence[Rle]) -> Mapping[int, Sequence[int]]:

@@ -88,6 +88,8 @@ class OcclusionFiles:
                     f"{place}: expected {expected} columns as in the other files, found {len(columns)}. Correct it."
                 )
             frame, track = _whole(columns[0], "frame", place), _whole(columns[1], "id", place)
+            if frame < 0:
+                raise SchemaError(f"{place}: the frame is {frame}, expected 0 or more. Correct the line.")
             if self.kind == "labels" and track < 0:  # DontCare: a region, no object
                 continue
             level = _occluded(columns[4], place) if self.kind == "labels" else _fraction_level(columns[2], place)

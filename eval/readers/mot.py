@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import SchemaError
+from eval.readers.mots import MOST_FRAMES
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,22 @@ def read_mot(path: str | Path, num_frames: int | None = None) -> list[MotFrame]:
         num_frames: length of the video; without it, the last frame that has a line.
 
     Raises:
-        SchemaError: there is no such file, it is no text, or a line has fewer than six numbers, an id twice in a frame,
-            or a frame outside the video.
+        SchemaError: there is no such file, it is no text, or a line has fewer than six numbers, the last is cut off, an
+            id twice in a frame, a box of negative size, or a frame outside the video.
     """
     rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    for number, line in enumerate(_text(Path(path)).splitlines(), start=1):
+    most = MOST_FRAMES if num_frames is None else num_frames
+    text = _text(Path(path))
+    columns = []
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            _read_line(line, f"{path}, line {number}", rows, num_frames)
+            columns.append(_read_line(line, f"{path}, line {number}", rows, most))
+    if not text.endswith("\n") and len(columns) > 1 and columns[-1] != columns[-2]:
+        found = f"{columns[-1]} numbers and no end, but the line before has {columns[-2]}"
+        raise SchemaError(f"{path}: the last line has {found}. It was cut off; write the file again.")
     length = num_frames if num_frames is not None else max(rows, default=0)
-    return [_frame(rows[t]) for t in range(1, length + 1)]
+    empty = _frame({})
+    return [_frame(rows[t]) if t in rows else empty for t in range(1, length + 1)]
 
 
 def _text(path: Path) -> str:
@@ -57,22 +65,28 @@ def _text(path: Path) -> str:
         raise SchemaError(f"'{path}' is not a text file. Expected lines of frame, id, left, top, ...") from error
 
 
-def _read_line(line: str, where: str, rows: dict[int, dict[int, tuple[float, ...]]], num_frames: int | None) -> None:
+def _read_line(line: str, where: str, rows: dict[int, dict[int, tuple[float, ...]]], num_frames: int) -> int:
+    """Add one line to its frame; returns how many numbers it has."""
     try:
         values = [float(value) for value in line.replace(",", " ").split()]
     except ValueError as error:
         raise SchemaError(f"{where}: expected comma-separated numbers, found {line[:60]!r}.") from error
-    if len(values) < 6 or not np.isfinite(values[:6]).all():
+    if len(values) < 6 or not np.isfinite(values).all():
         raise SchemaError(f"{where}: expected frame, id, left, top, width, height, found {line[:60]!r}.")
     frame, track_id = int(values[0]), int(values[1])
     if (frame, track_id) != (values[0], values[1]):
         raise SchemaError(f"{where}: frame and id must be whole numbers, found {line[:60]!r}.")
-    if frame < 1 or (num_frames is not None and frame > num_frames):
-        raise SchemaError(f"{where}: frame {frame} is outside 1..{num_frames or 'N'}; MOT files count from 1.")
+    if not 1 <= frame <= num_frames:
+        raise SchemaError(f"{where}: frame {frame} is outside 1..{num_frames}; MOT files count from 1.")
+    if abs(track_id) >= 2**53:
+        raise SchemaError(f"{where}: id {track_id} is larger than any that a number of a text file keeps apart.")
+    if min(values[4:6]) < 0 or not np.isfinite(sum(values[2:6])):
+        raise SchemaError(f"{where}: the box has width {values[4]:g} and height {values[5]:g}, expected 0 or more.")
     if track_id in rows[frame]:
         raise SchemaError(f"{where}: id {track_id} occurs twice in frame {frame}.")
     if len(values) < 7 or values[6] != 0:
         rows[frame][track_id] = tuple(values[2:6])
+    return len(values)
 
 
 def _frame(objects: dict[int, tuple[float, ...]]) -> MotFrame:

@@ -19,6 +19,8 @@ from eval.masks import MaskTable
 IGNORE_CLASS = 10
 CLASSES = {"car": 1, "pedestrian": 2}
 
+MOST_FRAMES = 1_000_000  # of a video: nine hours at 30 per second; memory grows with what a file says its length is
+
 _FIELDS = ("frame", "id", "class", "height", "width")
 _MAX_DIGITS = 18  # of a number that fits 64 bits for certain
 
@@ -116,6 +118,7 @@ class MotsRows:
         )
         if num_frames is None:
             num_frames = int(self.frames.max(initial=first_frame - 1)) - first_frame + 1
+        refuse_endless(num_frames, self.source)
         last_frame = first_frame + num_frames - 1
         self._refuse(
             (self.frames < first_frame) | (self.frames > last_frame),
@@ -178,6 +181,18 @@ class MotsRows:
                 f"{self.lines[before]}"
             )
             raise self.error(row, problem, "An object has one mask per frame, and ids count across classes.")
+
+
+def refuse_endless(num_frames: int, source: str) -> None:
+    """Complain of a length that no video has.
+
+    Raises:
+        SchemaError: It is longer than MOST_FRAMES.
+    """
+    if num_frames > MOST_FRAMES:
+        raise SchemaError(
+            f"{source} is {num_frames} frames long, expected at most {MOST_FRAMES}. Correct the frame or length."
+        )
 
 
 def parse_mots(data: bytes, source: str) -> MotsRows:

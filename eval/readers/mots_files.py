@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import configparser
 import os
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eval.errors import SchemaError
-from eval.readers.mots import MotsRows, parse_mots
+from eval.readers.archive import is_zip, list_members, read_members
+from eval.readers.mots import MOST_FRAMES, MotsRows, parse_mots
 from eval.readers.mots_png import parse_mots_png
 
 
@@ -73,20 +73,20 @@ class MotsFiles:
         info = configparser.ConfigParser()
         try:
             info.read_string(self.contents([self.infos[sequence]])[0].decode())
-            return info.getint("Sequence", "seqLength")
+            length = info.getint("Sequence", "seqLength")
         except (configparser.Error, ValueError):
+            length = -1
+        if not 0 <= length <= MOST_FRAMES:
             raise SchemaError(
                 f"{self.infos[sequence]} states no seqLength in a section [Sequence]. Add it, or remove the file."
-            ) from None
+            )
+        return length
 
     def contents(self, names: Iterable[str]) -> list[bytes]:
         """What files of `files` or `infos` hold."""
         if self.path.is_dir():
             return [(self.path / name).read_bytes() for name in names]
-        if self.path.suffix == ".txt":
-            return [self.path.read_bytes()]
-        with zipfile.ZipFile(self.path) as archive:
-            return [archive.read(name) for name in names]
+        return read_members(self.path, names) if is_zip(self.path) else [self.path.read_bytes()]
 
 
 def find_mots_files(path: Path) -> MotsFiles:
@@ -119,7 +119,12 @@ def find_mots_files(path: Path) -> MotsFiles:
 
 
 def _is_frame(name: PurePosixPath) -> bool:
-    return name.suffix == ".png" and name.stem.isdecimal()
+    return name.suffix == ".png" and _is_number(name.stem)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is digits and not so many that it is none of a frame or a sequence."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def _refuse_gaps(numbers: list[int], sequence: str, path: Path) -> None:
@@ -153,8 +158,10 @@ def read_seqmap(path: Path, first_frame: int, header: bool = False) -> dict[str,
             raise SchemaError(f"{path}: the first row must be the header 'name', found '{rows[0][1][0]}'. Add it.")
         rows = rows[1:]
     for number, fields in rows:
-        name = f"{int(fields[0]):04d}" if fields[0].isdecimal() else fields[0]
-        if len(fields) not in (1, 4) or (len(fields) == 4 and not fields[3].isdecimal()):
+        name = f"{int(fields[0]):04d}" if _is_number(fields[0]) else fields[0]
+        if len(fields) not in (1, 4) or (
+            len(fields) == 4 and not (_is_number(fields[3]) and int(fields[3]) <= MOST_FRAMES)
+        ):
             raise SchemaError(f"{path}, line {number}: expected 'name' or 'name empty 000000 LAST_FRAME'. Correct it.")
         if name in lengths:
             raise SchemaError(f"{path}, line {number}: sequence {name} occurs twice. Remove one.")
@@ -177,9 +184,8 @@ def _list(path: Path) -> list[str]:
     if path.is_dir():
         walk = os.walk(path, followlinks=True)
         return [(Path(folder) / name).relative_to(path).as_posix() for folder, _, names in walk for name in names]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return [name for name in archive.namelist() if not name.endswith("/")]
+    if is_zip(path):
+        return list_members(path)
     if path.suffix == ".txt":
         return [path.name]
     raise SchemaError(f"'{path}' is neither a folder nor a zip nor a .txt file. Give the folder of the sequences.")

@@ -1,20 +1,16 @@
-"""MOTS images: one 16-bit grey PNG per frame, pixel = class * 1000 + instance, 0 background, 10000 ignore region.
-
-Pillow decodes them, the only thing in `eval` that needs it beside the other image formats.
-"""
+"""MOTS images: one 16-bit grey PNG per frame, pixel = class * 1000 + instance, 0 background, 10000 ignore region."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.readers.mots import MotsRows
+from eval.readers.png import PngError, bit_depth, read_png
 
 INSTANCES_PER_CLASS = 1000
 
@@ -74,9 +70,9 @@ def masks_of(labels: NDArray) -> dict[int, str]:
 
 def _decode(data: bytes, name: str) -> NDArray:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("I;16", "I;16B", "I"):
-                raise SchemaError(f"{name} has pixels of mode {image.mode}, expected 16-bit grey. Export it again.")
-            return np.asarray(image).astype(np.int64)
-    except (UnidentifiedImageError, OSError, SyntaxError):
-        raise SchemaError(f"{name} is no image, or is cut off. Export it again.") from None
+        image = read_png(data)
+    except PngError as error:
+        raise SchemaError(f"{name} {error}. Export it again.") from None
+    if image.mode not in ("I;16", "I;16B", "I") or bit_depth(data) != 16:
+        raise SchemaError(f"{name} has pixels of mode {image.mode}, expected 16-bit grey. Export it again.")
+    return np.asarray(image).astype(np.int64)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from eval.errors import RequestError, SchemaError
 from eval.panoptic import VOID, Segments, count_ids
-from eval.readers.record import Record, load_object, records, shown, table
+from eval.readers.png import PngError, bit_depth, read_png
+from eval.readers.record import Record, load_object, records, refuse_same_names, shown, table
+from eval.runs import MOST_PIXELS
 
 ImageId = int | str
 
@@ -85,17 +86,23 @@ class PanopticDataset:
         rows: dict[int, tuple[int, int, bool]] = {}
         for segment in _segment_records(record):
             number = segment.integer("id")
-            if not self.official and (number in rows or not VOID < number < 1 << 24):
+            if not VOID <= number < 1 << 24 or (not self.official and (number in rows or number == VOID)):
                 reason = "as that of another segment" if number in rows else "expected 1 to 16777215"
                 raise segment.error("id", f"is {number}, {reason}", "Give every segment an id of its own.")
             category = known[segment.known("category_id", known, "category")]
-            rows[number] = category, segment.integer("area") if stated_areas else 0, segment.flag("iscrowd")
+            area = segment.integer("area") if stated_areas else 0
+            if not 0 <= area <= MOST_PIXELS:
+                raise segment.error("area", f"is {shown(area)}, expected pixels of the image", "Correct the record.")
+            rows[number] = category, area, segment.flag("iscrowd")
         table = np.array(list(rows.values()), np.int64).reshape(-1, 3)
         ids = np.fromiter(rows, np.int64, len(rows))
         return Segments(self._id_map(record), ids, table[:, 0], table[:, 1], table[:, 2].astype(bool))
 
     def _id_map(self, record: Record) -> NDArray[np.uint32]:
-        return read_id_map(self.folder / record.text("file_name"))
+        name = PurePath(record.text("file_name"))
+        if name.is_absolute() or ".." in name.parts:
+            raise record.error("file_name", f"is {shown(str(name))}, outside of the folder", "Name a file in it.")
+        return read_id_map(self.folder / name)
 
     def _check_ids(self, image: ImageId, segments: Segments, ids: NDArray, pixels: NDArray | None) -> None:
         """PNG and JSON name the same segments and, where `pixels` are given, of the same areas."""
@@ -148,6 +155,7 @@ def read_panoptic(
             raise record.error("image_id", f"is {image}, as that of {images[image].where}", "Remove one of them.")
         images[image] = record
     categories = () if results else table(document, "categories", _category)
+    refuse_same_names(document, [category.name for category in categories])
     return PanopticDataset(path, folder, images, categories, official)
 
 
@@ -155,20 +163,23 @@ def read_id_map(path: Path) -> NDArray[np.uint32]:
     """The segment id of each pixel of a PNG, (H, W).
 
     Raises:
-        SchemaError: There is no such file, it is no image, or its pixels have no three 8-bit channels.
+        SchemaError: There is no such file, it is no PNG, damaged, or its pixels have no three 8-bit channels.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise SchemaError(f"'{path}' has mode {image.mode}, expected RGB: ids are R + 256 G + 65536 B.")
-            colours = image if image.mode == "RGB" else image.convert("RGB")
-            pixels = colours.tobytes("raw", "RGBX")  # four bytes a pixel, read as one number
-            id_map = np.frombuffer(pixels, "<u4") & np.uint32(0xFFFFFF)
-            return id_map.astype(np.uint32, copy=False).reshape(image.height, image.width)
+        data = path.read_bytes()
+        image = read_png(data)
     except FileNotFoundError:
         raise SchemaError(f"There is no file '{path}', which the JSON names. Add it or remove the record.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise SchemaError(f"'{path}' is no image that can be read: {error}. Export it again.") from None
+    except PngError as error:
+        raise SchemaError(f"'{path}' {error}. Export it again.") from None
+    except (OSError, ValueError) as error:  # no name of a file
+        raise SchemaError(f"'{path}' cannot be read: {error}. Correct the record.") from None
+    if image.mode not in ("RGB", "RGBA") or bit_depth(data) != 8:
+        raise SchemaError(f"'{path}' has mode {image.mode}, expected RGB of 8 bits: ids are R + 256 G + 65536 B.")
+    colours = image if image.mode == "RGB" else image.convert("RGB")
+    pixels = colours.tobytes("raw", "RGBX")  # four bytes a pixel, read as one number
+    id_map = np.frombuffer(pixels, "<u4") & np.uint32(0xFFFFFF)
+    return id_map.astype(np.uint32, copy=False).reshape(image.height, image.width)
 
 
 def _segment_records(record: Record) -> Iterator[Record]:

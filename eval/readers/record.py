@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eval.errors import SchemaError
+from eval.runs import MOST_PIXELS
+
+_LARGEST = int(sys.float_info.max)
 
 Item = TypeVar("Item")
 
@@ -57,15 +61,31 @@ class Record:
             raise self.error(field, f"is {value}, expected at least 1", "Correct or remove the record.")
         return value
 
+    def extent(self) -> tuple[int, int]:
+        """`height` and `width` of an image or a video, in pixels that masks can count."""
+        height, width = self.positive("height"), self.positive("width")
+        if height * width > MOST_PIXELS:
+            raise self.error(
+                "height", f"times width is {shown(height * width)}, expected at most {MOST_PIXELS}", "Correct it."
+            )
+        return height, width
+
     def number(self, field: str) -> float:
         """A finite number that must be there."""
         return self.finite(self._required(field), field)
 
     def finite(self, value: Any, field: str) -> float:
         """Check a value that was taken out of the record."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value):
             raise self.error(field, f"is {shown(value)}, expected a finite number", "Correct or remove the record.")
         return float(value)
+
+    def size(self, field: str) -> float:
+        """A finite number that must be there and is not negative, such as an area."""
+        number = self.number(field)
+        if number < 0:
+            raise self.error(field, f"is {shown(number)}, expected 0 or more", "Correct or remove the record.")
+        return number
 
     def flag(self, field: str) -> bool:
         """0, 1, false or true; false where the field is missing."""
@@ -137,6 +157,13 @@ class Record:
         return self.values[field]
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, not true or false, and one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST
+
+
 def shown(value: Any) -> str:
     """A value as JSON, cut to what fits a line."""
     text = json.dumps(value, default=str)
@@ -156,6 +183,8 @@ def load_json(path: str | Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise SchemaError(f"'{path}' is not valid JSON: {error}. Export or download it again.") from None
+    except RecursionError:
+        raise SchemaError(f"'{path}' nests lists or objects too deeply. Export or download it again.") from None
 
 
 def load_object(path: str | Path) -> Record:
@@ -213,11 +242,24 @@ class Category:
 
 def categories(document: Record) -> tuple[Category, ...]:
     """The field `categories` of a COCO-like file."""
-    return table(document, "categories", lambda record: Category(record.integer("id"), record.text("name")))
+    found = table(document, "categories", lambda record: Category(record.integer("id"), record.text("name")))
+    refuse_same_names(document, [category.name for category in found])
+    return found
+
+
+def refuse_same_names(document: Record, names: Sequence[str]) -> None:
+    """Scores are told by the names of categories.
+
+    Raises:
+        SchemaError: Two have one name.
+    """
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if first.setdefault(name, i) != i:
+            problem = f"is {shown(name)}, as that of categories[{first[name]}]"
+            raise document.error(f"categories[{i}].name", problem, "Give every category its own name.")
 
 
 def numbers(value: Any) -> bool:
     """Whether a value is a list of finite numbers."""
-    return isinstance(value, Sequence) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in value
-    )
+    return isinstance(value, Sequence) and all(map(is_number, value))

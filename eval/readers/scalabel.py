@@ -12,7 +12,7 @@ import json
 import mmap
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class ScalabelLabels:
                 self._holders[name].append(file)
         self.videos = tuple(sorted(self._holders))
         self._places = {file: _index(file) for file in self._large_files()}
+        for file, places in self._places.items():
+            self._refuse_unseen(file, places)
         self._parsed: tuple[Path, list[Record]] | None = None
 
     def __repr__(self) -> str:
@@ -64,7 +66,15 @@ class ScalabelLabels:
         if self._parsed is None or self._parsed[0] != file:
             self._parsed = None  # before the next is read: memory holds one
             self._parsed = (file, list(_read(file)))
+            self._refuse_unseen(file, (record.values["videoName"] for record in self._parsed[1]))
         return [record for record in self._parsed[1] if record.values["videoName"] == video]
+
+    def _refuse_unseen(self, file: Path, names: Iterable[str]) -> None:
+        """Names are looked for in the text of a file, where JSON has more than one way to write them."""
+        unseen = set(names).difference(self.videos)
+        if unseen:
+            problem = f"writes 'videoName' of video {shown(min(unseen))} in an unusual way"
+            raise SchemaError(f"{file.name} {problem}. Export it with a JSON library.")
 
     def _large_files(self) -> set[Path]:
         """Files of several videos that are too large to be kept."""
@@ -76,7 +86,10 @@ def frame_index(record: Record) -> int | None:
     """Position of a frame in its video, None where the file leaves it open."""
     if record.values.get("frameIndex") is None:
         return None
-    return record.integer("frameIndex")
+    index = record.integer("frameIndex")
+    if not 0 <= index < 1 << 63:
+        raise record.error("frameIndex", f"is {shown(index)}, expected 0 or more", "Count frames from 0.")
+    return index
 
 
 def _files(path: Path) -> list[Path]:
@@ -96,10 +109,17 @@ def _video_names(file: Path) -> list[str]:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             names = dict.fromkeys(_VIDEO_NAME.findall(content))
             if names:
-                return [json.loads(name) for name in names]
+                return [_decoded(name, file) for name in names]
     for _ in _read(file):
         pass
     return []
+
+
+def _decoded(name: bytes, file: Path) -> str:
+    try:
+        return json.loads(name)
+    except ValueError as error:
+        raise SchemaError(f"'{file}' is not valid JSON: {error}. Export or download it again.") from None
 
 
 def _read(file: Path) -> Iterator[Record]:

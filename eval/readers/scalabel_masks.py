@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from eval.masks import MaskTable
 from eval.readers.bezier_polygon import BezierError, fill_polygons
 from eval.readers.record import Record, shown
 from eval.readers.scalabel import frame_index
+from eval.runs import MOST_PIXELS
 
 _FLAGS = ("ignored", "crowd", "occluded", "truncated")
 
@@ -83,11 +85,12 @@ def read_masks(
     ids = _numbered(rows.ids)
     if ids is None:
         if predicted and official:
-            name = next(name for name in rows.ids if not name.lstrip("-").isdigit())
+            name = next(name for name in rows.ids if _numbered([name]) is None)
             raise SchemaError(
                 f"{source}: the id '{name}' is no number, as scalabel asks of predictions. Number the ids."
             )
-        ids = np.unique(rows.ids, return_inverse=True)[1].astype(np.int64) + 1
+        ranks = {name: rank for rank, name in enumerate(sorted(set(rows.ids)), start=1)}
+        ids = np.array([ranks[name] for name in rows.ids], np.int64)
     return MaskTable(
         height,
         width,
@@ -167,7 +170,8 @@ class _Rows:
                 f"is [{height}, {width}], but the masks of this video have [height, width] {list(self.size)}",
                 "Export masks at the size of the frames.",
             )
-        return mask_api.encode(np.zeros(self.size, np.uint8, order="F"))["counts"].decode()
+        size = list(self.size)
+        return mask_api.frPyObjects({"size": size, "counts": [math.prod(size)]}, *size)["counts"].decode()
 
     def _filled(self, label: dict[str, Any], i: int, frame: Record) -> str:
         if self.predicted:
@@ -202,7 +206,9 @@ def _label(label: dict[str, Any], i: int, frame: Record) -> Record:
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+    if type(value) is not list or len(value) != 2 or not all(type(side) is int and side > 0 for side in value):
+        return False
+    return math.prod(value) <= MOST_PIXELS
 
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64] | None:

@@ -19,9 +19,10 @@ from pycocotools import mask as mask_api
 from eval.errors import SchemaError
 from eval.readers.record import Record, shown
 from eval.rle import Rle
-from eval.runs import MaskError, canonical_code, decode_runs
+from eval.runs import MOST_PIXELS, MaskError, canonical_code, decode_runs
 
 _CURE = "Export the mask again, or write null."
+FARTHEST = 1_000_000  # pixels from the origin; pycocotools draws in fifths of a pixel and in 32 bits
 _SHARE = 200_000  # characters of run lengths that are checked at once; more falls out of the second-level cache
 
 
@@ -105,9 +106,11 @@ def _counts(mask: WrittenMask) -> str | list[int]:
 def _from_list(mask: WrittenMask, counts: list[int]) -> str:
     """Listed run lengths as a string."""
     pixels = mask.height * mask.width
+    if pixels > MOST_PIXELS:
+        raise mask.error(f"is of an image of {mask.height} x {mask.width}, more than {MOST_PIXELS} pixels", _CURE)
     if min(counts) < 0 or sum(counts) != pixels:
         raise mask.error(
-            f"covers {sum(counts)} pixels, but the image has {mask.height} x {mask.width}", _CURE, ".counts"
+            f"covers {shown(sum(counts))} pixels, but the image has {mask.height} x {mask.width}", _CURE, ".counts"
         )
     encoded = mask_api.frPyObjects({"size": [mask.height, mask.width], "counts": counts}, mask.height, mask.width)
     return encoded["counts"].decode()
@@ -157,13 +160,37 @@ def _from_polygons(mask: WrittenMask) -> Rle:
                 "Correct or remove the polygon.",
                 f"[{i}]",
             )
+    longest = longest_outline(mask.height, mask.width)
+    at_most = sum(len(polygon) * max(max(polygon), -min(polygon)) for polygon in mask.value)
+    if at_most > longest and outline_length(mask.value) > longest:
+        problem = f"has polygons far outside of its image of [height, width] [{mask.height}, {mask.width}]"
+        raise mask.error(problem, "Write pixels.")
     drawn = mask_api.frPyObjects(mask.value, mask.height, mask.width)
     merged = mask_api.merge(drawn) if len(drawn) > 1 else drawn[0]
     return {"size": [mask.height, mask.width], "counts": merged["counts"].decode()}
 
 
 def _is_polygon(value: Any) -> bool:
-    """Whether a value is a list of x, y, x, y, ... of three points or more, all finite."""
+    """Whether a value is a list of x, y, x, y, ... of three points or more, all finite and none beyond all pictures."""
     if not isinstance(value, list) or len(value) < 6 or len(value) % 2:
         return False
-    return set(map(type, value)) <= {int, float} and math.isfinite(sum(value))
+    return (
+        set(map(type, value)) <= {int, float}
+        and min(value) >= -FARTHEST
+        and max(value) <= FARTHEST
+        and sum(value) < math.inf
+    )
+
+
+def outline_length(polygons: Sequence[Sequence[float]]) -> float:
+    """Pixels along the outlines of polygons: drawing takes as long, and as much memory."""
+    length = 0.0
+    for polygon in polygons:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+        length += float(np.abs(np.diff(points, axis=0, append=points[:1])).max(1).sum())
+    return length
+
+
+def longest_outline(height: int, width: int) -> int:
+    """More than the outlines of a mask can have in pixels: as if they went around every pixel of it, or of 8K."""
+    return min(4 * height * width + 8 * (height + width), 4_000_000)

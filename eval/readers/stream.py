@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import SchemaError
+from eval.readers.record import shown
 
 _CHUNK = 1 << 20  # bytes
 _SPACE = " \t\r\n"
@@ -85,10 +86,14 @@ class _Document:
             raise self._error("goes on after its end")
 
     def _members(self) -> Iterator[Item]:
+        names = set()
         for _ in self._separated("}"):
             name, _, _ = self._value()
             if not isinstance(name, str) or self._next() != ":":
                 raise self._error("expected a name and a colon")
+            if name in names:
+                raise self._error(f"the member {shown(name)} is there twice")
+            names.add(name)
             self._at += 1
             if self._next() == "[":
                 yield from self._records(name)
@@ -121,6 +126,8 @@ class _Document:
         while True:
             try:
                 value, end = _decode(self._text, self._at)
+            except RecursionError:
+                raise self._error("lists or objects are nested too deeply") from None
             except ValueError as error:
                 if self._whole:
                     raise self._error(getattr(error, "msg", str(error)).lower()) from None

@@ -201,11 +201,12 @@ def read_video(record: Record) -> Video:
         raise record.error("length", f"is {length}, but a video has at least one frame", "Remove the video.")
     if files and len(files) != length:
         raise record.error("file_names", f"has {len(files)} entries, but length is {length}", "Correct either.")
+    height, width = record.extent()
     return Video(
         id=record.integer("id"),
         name=record.text("name", default=""),
-        width=record.positive("width"),
-        height=record.positive("height"),
+        width=width,
+        height=height,
         length=length,
         file_names=tuple(files),
     )

@@ -6,15 +6,15 @@ masks is found here, before any work is done.
 
 from __future__ import annotations
 
-import shutil
-import zipfile
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eval.errors import RequestError, SchemaError
+from eval.readers.archive import is_zip, list_members, unpack_member
 from eval.readers.entries import Entry, list_entries
 from eval.readers.record import Category, Record, by_id, categories, table
 from eval.readers.stream import stream_json
@@ -122,14 +122,14 @@ def result_files(path: Path, unpacked: Path) -> list[tuple[Path, int | None]]:
     Raises:
         SchemaError: There are no results.
     """
-    if path.is_file() and not zipfile.is_zipfile(path):
+    if path.is_file() and not is_zip(path):
         return [(path, None)]
     source = f"'{path}'"
     if path.is_file():
         _unpack(path, unpacked)
         path = unpacked
     files = sorted(path.glob("*.json"))
-    shards = sorted((int(file.stem), file) for file in files if file.stem.isdigit())
+    shards = sorted((int(file.stem), file) for file in files if re.fullmatch(r"[0-9]{1,18}", file.stem))
     named = [file for file in files if file.name == "results.json"] or files * (len(files) == 1 and not shards)
     if named:
         return [(named[0], None)]
@@ -143,12 +143,14 @@ def result_files(path: Path, unpacked: Path) -> list[tuple[Path, int | None]]:
 
 def _unpack(path: Path, folder: Path) -> None:
     """Take the json files out of a zip, whatever folder of it they lie in; what macOS adds stays inside."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            name = Path(member.filename)
-            if name.suffix == ".json" and not name.name.startswith(".") and "__MACOSX" not in name.parts:
-                with archive.open(member) as source, (folder / name.name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
+    taken: dict[str, str] = {}
+    for member in list_members(path):
+        name = PurePosixPath(member)
+        if name.suffix == ".json" and not name.name.startswith(".") and "__MACOSX" not in name.parts:
+            first = taken.setdefault(name.name, member)
+            if first != member:
+                raise SchemaError(f"'{path}' holds '{first}' and '{member}'. Remove one of them.")
+            unpack_member(path, member, folder / name.name)
 
 
 def _checked(entries: Sequence[Entry], videos: Mapping[int, Video], names: Mapping[int, Category]) -> ByVideo:

@@ -96,7 +96,7 @@ def test_empty_runs_are_noticed_and_can_be_removed(runs: list[int], area: int, c
         (code_of_runs([3, 5]), "covers 8 pixels, but the image has 4 x 4"),
         (code_of_runs([3, 14]), "covers 17 pixels"),
         ("3>O", "has a run of negative length"),
-        ("oooooooo0", "holds a number of more than 35 bits"),
+        ("oooooooo0", "holds a number of more than 32 bits"),
     ],
 )
 def test_a_broken_code_is_named(broken: str, problem: str) -> None:

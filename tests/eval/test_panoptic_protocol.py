@@ -247,7 +247,7 @@ def test_maps_that_are_no_maps_are_named(tmp_path: Path) -> None:
         with pytest.raises(SchemaError, match=message):
             evaluate("coco_panoptic", truth, results)
     png.write_bytes(b"none")
-    with pytest.raises(SchemaError, match=r"results/0.png' is no image that can be read"):
+    with pytest.raises(SchemaError, match=r"results/0.png' is no image in PNG format"):
         evaluate("coco_panoptic", truth, results)
 
 

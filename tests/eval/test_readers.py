@@ -187,7 +187,7 @@ def test_ytvis_names_what_does_not_fit(tmp_path: Path, place: str, value: Any, m
         ({"size": [4, 6], "counts": "5P"}, r"segmentations\[2\].counts is cut off"),
         ({"size": [4, 6], "counts": "é"}, r"counts holds 'é', which is no run-length code"),
         ({"size": [4, 6], "counts": ""}, r"counts is empty, expected a run-length code"),
-        ({"size": [4, 6], "counts": "oooooooo0"}, r"a number of more than 35 bits"),
+        ({"size": [4, 6], "counts": "oooooooo0"}, r"a number of more than 32 bits"),
         ({"counts": RUNS}, r"segmentations\[2\] is .*, expected polygons, an RLE or null"),
         ("none", r'segmentations\[2\] is "none", expected polygons, an RLE or null'),
         ([[1, 1, 2, 2]], r"segmentations\[2\]\[0\] is \[1, 1, 2, 2\], expected a polygon"),

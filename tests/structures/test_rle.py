@@ -145,7 +145,7 @@ def test_parse_removes_empty_runs_that_break_pycocotools_iou():
         ({"size": [2, 3], "counts": "6\x01"}, "the code holds '.x01'"),
         ({"size": [2, 3], "counts": "\u2603"}, "the code holds '\u2603'"),
         ({"size": [2, 3], "counts": "V"}, "the code is cut off"),
-        ({"size": [2, 3], "counts": "V" * 9 + "0"}, "more than 35 bits"),
+        ({"size": [2, 3], "counts": "V" * 9 + "0"}, "more than 32 bits"),
         ({"size": [2, 3], "counts": "O7"}, "do not add up"),
         ({"counts": "6"}, "size must be"),
     ],

@@ -94,6 +94,8 @@ class _Line:
             record = json.loads(raw.decode("utf-8"), parse_constant=self._refuse_constant)
         except ValueError as error:
             self.fail(f"not a JSON line ({error})")
+        except RecursionError:
+            self.fail("lists or objects are nested too deeply")
         if not isinstance(record, dict):
             self.fail("expected a JSON object")
         return record

@@ -6,9 +6,18 @@ anything else is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from eval.errors import one_line
+
 
 class UserError(Exception):
-    """The input, the arguments or the files are at fault, not the program."""
+    """The input, the arguments or the files are at fault, not the program.
+
+    Args:
+        message: One line; what it quotes from files is made to fit.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class InputError(UserError):
