@@ -15,7 +15,7 @@ import vos_occ
 import vos_occ.datasets.synthetic
 from vos_occ.checkpoints.files import load_checkpoint, save_checkpoint
 from vos_occ.inference import load as load_module
-from vos_occ.inference.load import build_model, config_from_file, load, resolve_device, shipped
+from vos_occ.inference.load import PRECISIONS, build_model, config_from_file, load, resolve_device, shipped
 from vos_occ.inference.session import VideoSession
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures.errors import CheckpointError, InputError
@@ -42,6 +42,24 @@ def test_half_precision_files_predict_what_the_model_did(
     np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=0.5)
     np.testing.assert_allclose(theirs.scores, ours.scores, atol=0.01)
     np.testing.assert_allclose(theirs.hidden, ours.hidden, atol=0.01)
+
+
+def test_layers_are_fused_unless_asked_not_to(tiny_checkpoint: Path) -> None:
+    assert not any("conv" in name for name, _ in load(tiny_checkpoint).named_parameters())
+    assert any("conv" in name for name, _ in load(tiny_checkpoint, fuse=False).named_parameters())
+
+
+def test_bfloat16_finds_what_float32_does(tiny_checkpoint: Path, tiny_frames: list[np.ndarray]) -> None:
+    exact, rough = (VideoSession(load(tiny_checkpoint, precision=p)).step(tiny_frames[0])[0] for p in PRECISIONS)
+    apart = np.abs(rough.boxes[:, None] - exact.boxes).max(axis=2).min(axis=1)
+    assert len(apart) > 2
+    assert 0 < np.median(apart) < 2, "the same boxes, in another precision"
+
+
+@pytest.mark.parametrize(("precision", "fuse"), [("float16", True), ("bfloat16", False)])
+def test_a_precision_that_cannot_be_had_is_said(tiny_checkpoint: Path, precision: str, fuse: bool) -> None:
+    with pytest.raises(InputError, match=f"precision is float32, or with fuse=True bfloat16, found '{precision}'"):
+        load(tiny_checkpoint, precision=precision, fuse=fuse)
 
 
 def test_a_config_file_overrides_the_one_inside(tiny_checkpoint: Path, tiny_config_file: Path, tmp_path: Path) -> None:

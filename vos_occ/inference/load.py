@@ -8,7 +8,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmdet.registry import MODELS
@@ -23,6 +23,8 @@ from vos_occ.training import first_sentence, read_config, require_classes
 
 WEIGHTS = resources.files("vos_occ") / "weights"
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def shipped() -> list[str]:
     """Names of the checkpoints that come with the package."""
@@ -36,6 +38,8 @@ def load(
     config: str | Path | None = None,
     device: str = "auto",
     trust_checkpoint: bool = False,
+    fuse: bool = True,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> OccMaskTrackRCNN:
     """A video model, ready for `VideoSession`.
 
@@ -45,14 +49,20 @@ def load(
         config: config file for checkpoints that do not carry one; overrides the one that they carry.
         device: "auto" (a GPU when there is one), or as torch names it.
         trust_checkpoint: unpickle a .pth without restrictions; only for files from someone you trust.
+        fuse: rebuild the layers for inference (`vos_occ.models.video.fusion`): the same results but for the order of
+            additions, faster, and without parameters. False keeps the layers as they were trained.
+        precision: of the network's layers; scores, boxes and masks are computed in float32 all the same. "bfloat16"
+            needs `fuse`, and pays where the processor has instructions for it.
 
     Returns:
         The model in evaluation mode, with `classes`, `name` and `checkpoint_sha256`.
 
     Raises:
-        InputError: no such name or file, or the device is absent.
+        InputError: no such name or file, the device is absent, or the precision cannot be had.
         CheckpointError: the file is no checkpoint, carries no config, or belongs to another architecture.
     """
+    if precision not in PRECISIONS or (precision != "float32" and not fuse):
+        raise InputError(f"precision is float32, or with fuse=True bfloat16, found {precision!r} with fuse={fuse}.")
     target = resolve_device(device)
     path = checkpoint_path(checkpoint)
     loaded = load_checkpoint(path, trust=trust_checkpoint)
@@ -61,7 +71,10 @@ def load(
     load_into(model, loaded)
     model.name = Path(str(checkpoint)).stem
     model.checkpoint_sha256 = loaded.sha256
-    return model.to(target)
+    model = model.to(target)
+    if fuse:
+        model.fuse(PRECISIONS[precision])
+    return model
 
 
 def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMaskTrackRCNN:

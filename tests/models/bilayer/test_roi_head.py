@@ -293,3 +293,19 @@ def test_occluder_layer_that_learns_nothing_is_reported_once(
     for _ in range(5):
         losses_of(head, samples)
     assert sum("No object had a known occluder" in str(w.message) for w in recwarn) == int(warned)
+
+
+@pytest.mark.parametrize("mask_head", [BILAYER, {"type": "PlainMaskHead", **FCN}], ids=["bilayer", "plain"])
+def test_many_rois_go_through_the_mask_head_in_parts(mask_head: dict[str, Any]) -> None:
+    head = build(mask_head).eval()
+    count, sizes = 2 * roi_head.MASK_ROIS_AT_ONCE + 7, []
+    corners = torch.rand(count, 2, generator=torch.Generator().manual_seed(3)) * 40
+    boxes, labels = torch.cat([corners, corners + 20], dim=1), torch.arange(count) % CLASSES
+    head.mask_head.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with torch.no_grad():
+        together = head.predict_masks(feature_levels(1), [boxes], [labels])
+        assert sizes == [roi_head.MASK_ROIS_AT_ONCE] * 2 + [7]
+        for i in (0, roi_head.MASK_ROIS_AT_ONCE, count - 1):
+            alone = head.predict_masks(feature_levels(1), [boxes[i : i + 1]], [labels[i : i + 1]])
+            torch.testing.assert_close(together.select(slice(i, i + 1)).occludee_mask, alone.occludee_mask)
+            assert (together.hidden is None) == (mask_head["type"] == "PlainMaskHead")

@@ -25,11 +25,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vos_occ.models.bilayer.losses import BilayerLosses
-from vos_occ.models.bilayer.prediction import BilayerPrediction
+from vos_occ.models.bilayer.prediction import OUTPUTS, BilayerPrediction
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder, BilayerTargets
 
 STEPS_BEFORE_WARNING = 200
 INFERENCE_OUTPUTS = ("occludee_mask", "occluder_mask", "hidden")
+
+MASK_ROIS_AT_ONCE = 25
+"""At most so many go through the mask head together at test time: its maps of 100 fill 80 MB, those of 25 a cache."""
 
 
 @MODELS.register_module()
@@ -191,8 +194,12 @@ class BilayerRoIHead(StandardRoIHead):
         Returns:
             Predictions of all N = sum(n) RoIs, image after image; `split` cuts them.
         """
-        prediction = self.mask_head(self._mask_features(feats, boxes), outputs=outputs)
-        return prediction if labels is None else prediction.select_class(torch.cat(list(labels)))
+        roi_feats = self._mask_features(feats, boxes)
+        predictions = [self.mask_head(part, outputs=outputs) for part in roi_feats.split(MASK_ROIS_AT_ONCE)]
+        if labels is not None:
+            parts = torch.cat(list(labels)).split(MASK_ROIS_AT_ONCE)
+            predictions = [p.select_class(part) for p, part in zip(predictions, parts, strict=True)]
+        return _joined(predictions)
 
     def predict_mask(
         self,
@@ -253,6 +260,15 @@ def paste_masks(logits: Tensor, boxes: Tensor, height: int, width: int, threshol
         pasted, window = _do_paste_mask(probability[None], box[None], height, width, skip_empty=True)
         mask[window] = pasted[0] >= threshold
     return masks
+
+
+def _joined(predictions: Sequence[BilayerPrediction]) -> BilayerPrediction:
+    """One prediction of the RoIs of several, in their order."""
+    if len(predictions) == 1:
+        return predictions[0]
+    outputs = [{name: getattr(p, name) for name in OUTPUTS} for p in predictions]
+    present = [name for name, value in outputs[0].items() if value is not None]
+    return BilayerPrediction(**{name: torch.cat([output[name] for output in outputs]) for name in present})
 
 
 def _clip(boxes: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -27,6 +27,7 @@ from vos_occ.models.bilayer.prediction import BilayerPrediction
 from vos_occ.models.bilayer.roi_head import BilayerRoIHead
 from vos_occ.models.video import embedding  # noqa: F401  (registers the track head)
 from vos_occ.models.video.contract import VideoMeta, VideoState
+from vos_occ.models.video.fusion import fuse
 from vos_occ.models.video.network_image import NetworkImage, network_image
 from vos_occ.structures import FrameResult
 from vos_occ.structures.boxes import box_area
@@ -148,6 +149,14 @@ class OccMaskTrackRCNN(BaseMOTModel):
         )
         return {name if "rpn" in name else f"rpn_{name}": loss for name, loss in losses.items()}, proposals
 
+    def fuse(self, dtype: torch.dtype = torch.float32) -> None:
+        """Rebuild the layers for inference, in place and for good; see `vos_occ.models.video.fusion`.
+
+        Args:
+            dtype: float32 or bfloat16, of the layers.
+        """
+        fuse(self, dtype=dtype)
+
     def predict(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> list:
         """Not offered: whole clips in memory are what this toolkit avoids. Use `VideoSession`."""
         raise NotImplementedError("OccMaskTrackRCNN is run frame by frame: use vos_occ.VideoSession.")
@@ -168,10 +177,11 @@ class OccMaskTrackRCNN(BaseMOTModel):
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
         """Segments and tracks one frame, (H, W, 3) uint8 RGB. Answers with that frame's result."""
         network_image = self.prepare(image)
-        feats = self.detector.extract_feat(network_image.tensor)
+        # RoIs are cut out in float32, whatever the layers compute in
+        feats = tuple(feat.float() for feat in self.detector.extract_feat(network_image.tensor))
         detections = self.detect(feats, network_image)
         boxes = detections.bboxes / network_image.scale
-        embeddings = self.track_head.embed(feats, detections.bboxes)
+        embeddings = self.track_head.embed(feats, detections.bboxes).float()
         assignment = self.associate(state.memory, embeddings, boxes, detections.labels, detections.scores)
         keep = (assignment >= 0).nonzero()[:, 0]
         prediction = self.predict_masks(feats, detections[keep])
@@ -208,11 +218,12 @@ class OccMaskTrackRCNN(BaseMOTModel):
 
     def detect(self, feats: tuple[Tensor, ...], image: NetworkImage) -> InstanceData:
         """Boxes (N, 4) in network pixels, labels and scores (N,), by falling score; no masks yet."""
+        padded = tuple(image.tensor.shape[-2:])
         meta = {
             "img_shape": image.shape,
             "ori_shape": image.shape,
-            "batch_input_shape": tuple(image.tensor.shape[-2:]),
-            "pad_shape": tuple(image.tensor.shape[-2:]),
+            "batch_input_shape": padded,
+            "pad_shape": padded,
             "scale_factor": (1.0, 1.0),
         }
         proposals = self.detector.rpn_head.predict(feats, [DetDataSample(metainfo=meta)], rescale=False)
