@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
@@ -21,6 +22,9 @@ from vos_occ.checkpoints.files import save_checkpoint
 from vos_occ.datasets.synthetic import CLASSES, SyntheticWorld
 from vos_occ.inference.load import build_model
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+
+settings.register_profile("shared_machine", deadline=None)  # a test that waits for a core is not wrong
+settings.load_profile("shared_machine")
 
 BuildTinyModel = Callable[..., OccMaskTrackRCNN]
 
