@@ -75,7 +75,11 @@ class CocoJob:
     def _truth(self, images: Sequence[int]) -> list[ImageObject]:
         written = self._known(self.truth.annotations.read(images))
         annotations = decode_annotations(
-            written, self.truth.images, self.truth.categories, masks=self.iou_type != "bbox"
+            written,
+            self.truth.images,
+            self.truth.categories,
+            masks=self.iou_type != "bbox",
+            official=self.official,
         )
         for record, annotation in zip(written, annotations, strict=True):
             self._require_mask(record, annotation.segmentation)

@@ -153,7 +153,12 @@ def read_coco_results(path: str | Path, dataset: CocoDataset) -> list[ImageObjec
 
 
 def decode_annotations(
-    written: Sequence[Record], images: Mapping[int, Image], names: Mapping[int, Category], *, masks: bool = True
+    written: Sequence[Record],
+    images: Mapping[int, Image],
+    names: Mapping[int, Category],
+    *,
+    masks: bool = True,
+    official: bool = False,
 ) -> tuple[Annotation, ...]:
     """The annotations that some records hold, all their masks at once.
 
@@ -162,6 +167,7 @@ def decode_annotations(
         images: Those of the file by id.
         names: Its categories by id.
         masks: False leaves out the masks of records that have a box.
+        official: Let pass areas that are negative.
 
     Raises:
         SchemaError: A record does not fit.
@@ -171,7 +177,7 @@ def decode_annotations(
     read = read_masks([_written(written[i], images, value, "amodal_segmentation") for i, value in amodal.items()])
     amodal = dict(zip(amodal, read, strict=True))
     return tuple(
-        _annotation(record, extent, names, amodal.get(i))
+        _annotation(record, extent, names, amodal.get(i), official)
         for i, (record, extent) in enumerate(zip(written, extents, strict=True))
     )
 
@@ -225,7 +231,7 @@ def _image(record: Record) -> Image:
 
 
 def _annotation(
-    record: Record, extent: tuple[Rle | None, Box], names: Mapping[int, Category], amodal: Rle | None
+    record: Record, extent: tuple[Rle | None, Box], names: Mapping[int, Category], amodal: Rle | None, official: bool
 ) -> Annotation:
     mask, box = extent
     extra = record.extra("id", "image_id", "category_id", "iscrowd", "segmentation", "bbox", "area")
@@ -236,7 +242,7 @@ def _annotation(
     if _has_amodal(record):
         extra["amodal_segmentation"] = amodal
     if record.values.get("area") is not None:
-        area = record.size("area")
+        area = record.number("area") if official else record.size("area")
     else:
         area = float(areas([mask])[0]) if mask else box[2] * box[3]
     return Annotation(

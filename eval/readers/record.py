@@ -82,9 +82,13 @@ class Record:
 
     def size(self, field: str) -> float:
         """A finite number that must be there and is not negative, such as an area."""
-        number = self.number(field)
+        return self.not_negative(self._required(field), field)
+
+    def not_negative(self, value: Any, field: str) -> float:
+        """Check a size that was taken out of the record."""
+        number = self.finite(value, field)
         if number < 0:
-            raise self.error(field, f"is {shown(number)}, expected 0 or more", "Correct or remove the record.")
+            raise self.error(field, f"is {shown(value)}, expected 0 or more", "Correct or remove the record.")
         return number
 
     def flag(self, field: str) -> bool:

@@ -6,7 +6,6 @@ cut off by `zip`, and masks of another size count as found.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ from eval.rle import Rle
 from eval.tube_ap import OCCLUSION_SCORES, Tube, occlusion_score
 
 OCCLUSION_LABELS = tuple(OCCLUSION_SCORES)
+
+_LARGEST_AREA = 2**53  # whole numbers up to it are floats
 
 Box = tuple[float, float, float, float]
 
@@ -184,7 +185,7 @@ def _annotation_tube(record: Record, video: Video, tube: TrackMasks, official: b
         category_id=record.integer("category_id"),
         masks=tube.masks,
         iscrowd=record.flag("iscrowd"),
-        areas=_stated_areas(record, video, length),
+        areas=_stated_areas(record, video, length, official),
         occlusion=None if labels is None else occlusion_score(labels),
         lost=official and record.integer("id") == 0,
         runs=tube.runs,
@@ -305,13 +306,18 @@ def _areas(record: Record, tube: TrackMasks, video: Video) -> tuple[float | None
     return tuple(None if mask is None else float(area) for mask, area in zip(tube.masks, pixels, strict=True))
 
 
-def _stated_areas(record: Record, video: Video, length: int) -> tuple[float | None, ...] | None:
+def _stated_areas(record: Record, video: Video, length: int, official: bool = False) -> tuple[float | None, ...] | None:
     if record.values.get("areas") is None:
         return None
     stated = record.entries("areas", length, f"video {video.id}")
-    if set(map(type, stated)) <= {int, float, type(None)} and math.isfinite(sum(value or 0 for value in stated)):
-        return tuple(stated)
-    return tuple(None if value is None else record.finite(value, f"areas[{t}]") for t, value in enumerate(stated))
+    if set(map(type, stated)) <= {int, float, type(None)}:
+        numbers = [value or 0 for value in stated]
+        if (
+            min(numbers, default=0) >= 0 and max(numbers, default=0) <= _LARGEST_AREA and sum(numbers) >= 0
+        ):  # the sum is none with a NaN
+            return tuple(stated)
+    check = record.finite if official else record.not_negative
+    return tuple(None if value is None else check(value, f"areas[{t}]") for t, value in enumerate(stated))
 
 
 def _occlusion(record: Record, video: Video, length: int) -> tuple[str | None, ...] | None:

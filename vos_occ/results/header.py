@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from eval.runs import MOST_PIXELS
+
 SCHEMA = "vos_occ/1"
 BOX_CONVENTION = "xyxy pixels, end-exclusive"
 
@@ -40,7 +42,9 @@ class Header:
         object.__setattr__(self, "classes", tuple(self.classes))
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"width and height must be positive, got {self.width} x {self.height}")
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+        if self.width * self.height > MOST_PIXELS:
+            raise ValueError(f"a frame has at most {MOST_PIXELS} pixels, got {self.width} x {self.height}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
             raise ValueError(f"fps must be a positive number or null, got {self.fps}")
         if self.frames is not None and self.frames < 0:
             raise ValueError(f"frames must be >= 0 or null, got {self.frames}")
