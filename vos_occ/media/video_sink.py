@@ -42,6 +42,8 @@ class VideoFormat:
 # No B-frames: mp4 takes a frame's duration from the one that is stored next, not shown next, and where the rate varies,
 # browsers seek by it to the wrong frame. Files grow by about a third.
 _H264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
+_HELD_BACK_UP_TO = 4096 * 2304  # pixels; above, x264's look-ahead alone takes a gigabyte
+_HOLD_NOTHING = {"tune": "zerolatency"}
 _VP9 = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
 # A fragment per frame costs about 100 bytes; without fragments a file without its end is no file.
 _FRAGMENTS = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -84,8 +86,11 @@ class VideoSink:
         self._container = av.open(
             str(self._path), "w", format=video_format.muxer, container_options=dict(video_format.muxer_options)
         )
+        options = dict(video_format.codec_options)
+        if video_format.codec == "libx264" and width * height > _HELD_BACK_UP_TO:
+            options |= _HOLD_NOTHING
         try:
-            self._stream = self._container.add_stream(video_format.codec, rate=fps, options=video_format.codec_options)
+            self._stream = self._container.add_stream(video_format.codec, rate=fps, options=options)
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()
             raise UserError(
