@@ -85,17 +85,17 @@ def test_a_whole_file_has_no_problem(tmp_path: Path, caplog, make_video, name: s
 
 def test_frames_that_an_edit_list_cuts_away_are_not_missing(tmp_path: Path) -> None:
     """A clip cut without encoding anew holds more frames than it shows."""
-    whole, clip = write(tmp_path / "whole.mp4", blocks(20)), tmp_path / "clip.mp4"
+    whole, clip = write(tmp_path / "whole.mp4", blocks(20), g="5"), tmp_path / "clip.mp4"
     with av.open(str(whole)) as reading, av.open(str(clip), "w") as writing:
         stream = reading.streams.video[0]
         copy = writing.add_stream_from_template(stream)
-        shift = round(0.5 / stream.time_base)
+        shift = round(1.2 / stream.time_base)
         for packet in reading.demux(stream):
             if packet.dts is not None:
                 packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
                 writing.mux(packet)
     video = open_video(clip)
-    assert len(list(video)) == 15 and video.problem is None
+    assert len(list(video)) == 8 < video.num_frames and video.problem is None
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("b.mp4", "mpeg4"), ("a.avi", "mpeg4")])

@@ -29,6 +29,16 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def boxes(path: Path) -> list[str]:
+    """Kinds of the outermost boxes of an mp4 file, which must end with the file."""
+    data, at, kinds = path.read_bytes(), 0, []
+    while at < len(data):
+        kinds.append(data[at + 4 : at + 8].decode())
+        at += int.from_bytes(data[at : at + 4], "big")
+    assert at == len(data)
+    return kinds
+
+
 def noise(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 64, 96, 3), dtype=np.uint8)
 
@@ -43,6 +53,8 @@ def test_what_fitted_on_a_full_disk_is_kept_and_plays(tmp_path: Path, name: str)
     assert str(error.value) == message
     writer.close()  # of what is closed already
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    if name not in ("o.mkv", "o.webm", "o.gif"):
+        assert boxes(tmp_path / name)[-2:] == ["moof", "mdat"]  # strict players stop at half of one
     frames = list(open_video(tmp_path / name))
     assert len(frames) >= 5
     assert [frame.time for frame in frames] == pytest.approx([0.1 * t for t in range(len(frames))], abs=0.011)
