@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,10 @@ class ScalabelLabels:
         self._places = {file: _index(file) for file in self._large_files()}
         for file, places in self._places.items():
             self._refuse_unseen(file, places)
-        self._parsed: tuple[Path, list[Record]] | None = None
+        self._parsed: tuple[Path, dict[str, list[Record]]] | None = None
+        shared = self._files_of_several() - self._places.keys()
+        if len(shared) == 1:
+            self._parse(*shared)  # now, once, for all workers that are forked from here
 
     def __repr__(self) -> str:
         return f"ScalabelLabels({self.path}: {len(self.videos)} videos)"
@@ -64,10 +67,18 @@ class ScalabelLabels:
         if file in self._places:
             return [_frame(read_item(file, *place), where, file) for where, *place in self._places[file][video]]
         if self._parsed is None or self._parsed[0] != file:
-            self._parsed = None  # before the next is read: memory holds one
-            self._parsed = (file, list(_read(file)))
-            self._refuse_unseen(file, (record.values["videoName"] for record in self._parsed[1]))
-        return [record for record in self._parsed[1] if record.values["videoName"] == video]
+            self._parse(file)
+        assert self._parsed is not None
+        return self._parsed[1].get(video, [])
+
+    def _parse(self, file: Path) -> None:
+        """Keeps the frames of a file, by video, in place of those of another: memory holds one."""
+        self._parsed = None
+        by_video: dict[str, list[Record]] = defaultdict(list)
+        for record in _read(file):
+            by_video[record.values["videoName"]].append(record)
+        self._refuse_unseen(file, by_video)
+        self._parsed = (file, by_video)
 
     def _refuse_unseen(self, file: Path, names: Iterable[str]) -> None:
         """Names are looked for in the text of a file, where JSON has more than one way to write them."""
@@ -76,10 +87,14 @@ class ScalabelLabels:
             problem = f"writes 'videoName' of video {shown(min(unseen))} in an unusual way"
             raise SchemaError(f"{file.name} {problem}. Export it with a JSON library.")
 
+    def _files_of_several(self) -> set[Path]:
+        """Files that hold several videos."""
+        holders = Counter(file for files in self._holders.values() for file in files)
+        return {file for file, videos in holders.items() if videos > 1}
+
     def _large_files(self) -> set[Path]:
-        """Files of several videos that are too large to be kept."""
-        several = [file for holders in self._holders.values() for file in holders]
-        return {file for file in set(several) if several.count(file) > 1 and file.stat().st_size > _KEPT}
+        """Those of them that are too large to be kept."""
+        return {file for file in self._files_of_several() if file.stat().st_size > _KEPT}
 
 
 def frame_index(record: Record) -> int | None:
