@@ -73,11 +73,11 @@ def test_the_sides_find_the_same_and_drop_the_same(tool: Callable, duplicates: i
     masked: list[int] = []
     theirs.model.detector.roi_head.mask_head.register_forward_pre_hook(lambda _, given: masked.append(len(given[0])))
     for _ in range(3):
-        (found, seconds, stages), (expected, *_) = ours.step(), theirs.step()
+        (found, step), (expected, _) = ours.step(), theirs.step()
         assert len(found) == 5
         assert max(sides.difference(found, expected).values()) < 1e-3
         assert ours.detected == theirs.detected == masked[-1]
-        assert sum(stages.values()) == pytest.approx(seconds, rel=0.01)
+        assert 0.5 * step.seconds < sum(step.stages.values()) <= step.seconds
     assert masked == [5, detections, detections], "mmdet computes the masks that it drops"
 
 
