@@ -13,6 +13,8 @@ _PLACES = {
     "mots_tools": "mots_tools:MOTS_TOOLS",
     "bdd100k_mots": "bdd100k:BDD100K_MOTS",
     "bdd100k_mots_bitmask": "bdd100k:BDD100K_MOTS_BITMASK",
+    "bdd100k_ins_seg": "bdd100k_ins_seg:BDD100K_INS_SEG",
+    "bdd100k_ins_seg_bitmask": "bdd100k_ins_seg_bitmask:BDD100K_INS_SEG_BITMASK",
     "ytvis": "video_ap:YTVIS",
     "ovis": "video_ap:OVIS",
     "coco": "coco:COCO",
