@@ -327,7 +327,7 @@ def _enliven(model: nn.Module) -> None:
 
 
 def difference(ours: FrameResult, theirs: InstanceData) -> dict[str, float]:
-    """Largest difference of boxes (pixels) and scores, and the share of the masks' pixels that differ; raises on other ids.
+    """Largest difference of boxes (pixels) and scores, share of differing pixels of the masks; raises on other ids.
 
     Of mmdet's detections that share an id, which is its bug, the last and better one counts.
     """
