@@ -51,8 +51,8 @@ def load(
         trust_checkpoint: unpickle a .pth without restrictions; only for files from someone you trust.
         fuse: rebuild the layers for inference (`vos_occ.models.video.fusion`): the same results but for the order of
             additions, faster, and without parameters. False keeps the layers as they were trained.
-        precision: of the network's layers; scores, boxes and masks are computed in float32 all the same. "bfloat16"
-            needs `fuse`, and pays where the processor has instructions for it.
+        precision: of the layers behind the backbone; scores, boxes and masks are computed in float32 all the same.
+            "bfloat16" needs `fuse`, and pays where the processor has instructions for it.
 
     Returns:
         The model in evaluation mode, with `classes`, `name` and `checkpoint_sha256`.

@@ -117,17 +117,21 @@ def test_bfloat16_finds_the_same_objects(onednn: bool | None) -> None:
     assert found[0].scores.dtype == np.float32
 
 
-def test_scores_and_offsets_are_kept_in_float32(build_tiny_model: Callable) -> None:
+def test_backbone_scores_and_offsets_are_kept_in_float32(build_tiny_model: Callable) -> None:
     model = build_tiny_model()
     model.fuse(torch.bfloat16)
-    dtypes = {
-        name.rsplit(".", 1)[-1]: layer.dtype
-        for name, layer in model.named_modules()
-        if isinstance(layer, FusedConv | FusedLinear)
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, FusedConv | FusedLinear)}
+    exact = {name for name, layer in layers.items() if layer.dtype == torch.float32}
+    backbone = {name for name in layers if "backbone" in name}
+    assert backbone and backbone < exact
+    assert {name.rsplit(".", 1)[-1] for name in exact - backbone} == {
+        "rpn_cls",
+        "rpn_reg",
+        "fc_cls",
+        "fc_reg",
+        "fraction",
     }
-    exact = {name for name, dtype in dtypes.items() if dtype == torch.float32}
-    assert exact == {"rpn_cls", "rpn_reg", "fc_cls", "fc_reg", "fraction"}
-    assert dtypes["rpn_conv"] == torch.bfloat16
+    assert layers["detector.rpn_head.rpn_conv"].dtype == torch.bfloat16
 
 
 def test_two_sessions_of_frames_of_different_sizes_do_not_disturb_each_other(
