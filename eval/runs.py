@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
-MOST_PIXELS = 2**31 - 1  # of an image: positions are 32-bit here and in pycocotools
+MOST_PIXELS = 2**31 - 1  # of a mask: positions are 32-bit here and in pycocotools
 
 _HIGH = 2**26  # what six digits with sign may be at most before the seventh makes 32 bits of it
 _MAX_DIGITS = 7  # base 32: as many as a 32-bit number with its sign can need

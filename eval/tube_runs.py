@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from eval.rle import Rle
 from eval.runs import Runs, decode_runs
 
+_WIDEST = 1 << 24  # columns of all masks together for which a table is made; pictures have some thousands each
 _STEPS = 4  # intervals of one mask that are compared one by one to an interval of another
 
 Ints = NDArray[np.int64]
@@ -141,9 +142,12 @@ def shared_pixels(first: Intervals, second: Intervals, of: Ints, height: int, wi
     apart = apart.astype(np.int32 if apart[-1] < 2**31 else np.int64)
     own, other = first.moved(apart[of]), second.moved(apart[:-1])
     tall = apart.dtype.type(height)
-    columns = np.bincount((other.ends - 1) // tall, minlength=masks * width)
-    passed = np.concatenate([[0], np.cumsum(columns)])  # intervals that end before each column
-    covered = _covered(own, other, passed.take(own.starts // tall))
+    if masks * width > _WIDEST:
+        passed = np.searchsorted(other.ends, own.starts // tall * tall, side="right")
+    else:
+        columns = np.bincount((other.ends - 1) // tall, minlength=masks * width)
+        passed = np.concatenate([[0], np.cumsum(columns)]).take(own.starts // tall)
+    covered = _covered(own, other, passed)  # from the first interval that does not end before the column
     return np.add.reduceat(covered, np.cumsum(own.lengths) - own.lengths, dtype=np.int64)
 
 

@@ -75,6 +75,8 @@ def mutate(files: Files, rng: random.Random) -> Mutation:
         _neutral(result, rng)
         return result
     result.neutral = False
+    if rng.random() < 0.04:
+        _enlarge(result, rng)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         name = rng.choice(sorted(result.files))
         if rng.random() < 0.02:
@@ -126,6 +128,39 @@ def _whole_file(result: Mutation, name: str, rng: random.Random) -> None:
         new = f"{folder}/{new}" if folder else new
         result.files[new] = result.files.pop(name) if operation == "rename" else result.files[name]
     result.steps.append(f"{name}: {operation}")
+
+
+def _enlarge(result: Mutation, rng: random.Random) -> None:
+    """All pictures and masks as large as can be written in a few bytes, and consistently so; boxes stay."""
+    height, width = rng.choice(((46_340, 46_340), (1, 2**31 - 1), (2**31 - 1, 1), (1, 10**8), (5_000, 9_000)))
+    pixels = height * width
+    codes = [
+        code_of(runs)
+        for runs in ([0, pixels], [pixels - 1, 1], [1, pixels - 2, 1], [pixels // 2, pixels // 2 - 7, pixels % 2 + 7])
+    ]
+    for name, data in list(result.files.items()):
+        if name.endswith((".json", ".jsonl")):
+            lines = data.split(b"\n") if name.endswith(".jsonl") else [data]
+            result.files[name] = b"\n".join(_enlarged(line, height, width, codes, rng) for line in lines)
+        elif name.endswith(".txt"):
+            rows = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
+            large = [[*row[:3], str(height), str(width), rng.choice(codes)] if len(row) == 6 else row for row in rows]
+            result.files[name] = "".join(" ".join(row) + "\n" for row in large).encode("utf-8", "replace")
+    result.steps.append(f"all: {height} x {width}")
+
+
+def _enlarged(data: bytes, height: int, width: int, codes: Sequence[str], rng: random.Random) -> bytes:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    for node, key in _nodes([document]):
+        value = node[key]
+        if isinstance(value, dict) and {"size", "counts"} <= value.keys():
+            node[key] = {"size": [height, width], "counts": rng.choice(codes)}
+        elif isinstance(value, dict) and {"width", "height"} <= value.keys():
+            value |= {"width": width, "height": height}
+    return dumped(document)
 
 
 # Bytes ------------------------------------------------------------------------------------------------------------

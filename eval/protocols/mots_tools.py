@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 from pycocotools import mask as mask_api
 
 from eval.mots_tools_clear import MotsToolsCounts, mots_tools_clear
@@ -102,7 +101,8 @@ class MotsToolsJob:
 def _resized(rows: MotsRows, height: int, width: int) -> MotsRows:
     """Masks of another size, which match nothing, as empty ones of the right size."""
     wrong = (rows.heights != height) | (rows.widths != width)
-    nothing = mask_api.encode(np.zeros((height, width), np.uint8, order="F"))["counts"].decode()
+    empty = {"size": [height, width], "counts": [height * width]}
+    nothing = mask_api.frPyObjects(empty, height, width)["counts"].decode()
     counts = [nothing if is_wrong else code for code, is_wrong in zip(rows.counts, wrong.tolist(), strict=True)]
     numbers = rows.numbers.copy()
     numbers[3:] = [[height], [width]]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from eval.errors import SchemaError
 from eval.masks import MaskTable
+from eval.readers.record import LARGEST_IMAGE
 
 IGNORE_CLASS = 10
 CLASSES = {"car": 1, "pedestrian": 2}
@@ -159,6 +160,10 @@ class MotsRows:
         if not len(self):
             return size or (0, 0)
         height, width = size or (int(self.heights[0]), int(self.widths[0]))
+        if height * width > LARGEST_IMAGE:
+            raise self.error(
+                0, f"the mask is {height} x {width}, more than {LARGEST_IMAGE} pixels", "Correct the line."
+            )
         whose = "the ground truth's masks have" if size else f"those before, from line {self.lines[0]} on, have"
         self._refuse(
             (self.heights != height) | (self.widths != width) | (self.heights < 1) | (self.widths < 1),

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from eval.readers.record import LARGEST_IMAGE
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST_PIXELS = 100_000_000  # three times a frame of 8K; what says more was made to exhaust memory
 
 
 class PngError(ValueError):
@@ -78,8 +79,8 @@ def _checked_header(kind: bytes, content: bytes) -> bytes:
     if kind != b"IHDR" or len(content) != 13:
         raise PngError("is no image in PNG format: it does not begin with a header")
     width, height = struct.unpack(">II", content[:8])
-    if not 0 < width * height <= _MOST_PIXELS:
-        raise PngError(f"says that it has {width} x {height} pixels, expected at most {_MOST_PIXELS}")
+    if not 0 < width * height <= LARGEST_IMAGE:
+        raise PngError(f"says that it has {width} x {height} pixels, expected at most {LARGEST_IMAGE}")
     return content
 
 

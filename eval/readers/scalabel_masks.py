@@ -14,9 +14,8 @@ from pycocotools import mask as mask_api
 from eval.errors import SchemaError
 from eval.masks import MaskTable
 from eval.readers.bezier_polygon import BezierError, fill_polygons
-from eval.readers.record import Record, shown
+from eval.readers.record import LARGEST_IMAGE, Record, shown
 from eval.readers.scalabel import frame_index
-from eval.runs import MOST_PIXELS
 
 _FLAGS = ("ignored", "crowd", "occluded", "truncated")
 
@@ -149,7 +148,7 @@ class _Rows:
         mask, polygons = label.get("rle"), label.get("poly2d")
         if mask is None:
             return None if polygons is None else self._filled(label, i, frame)
-        if type(mask) is dict and mask.get("size") == self._usual and type(mask.get("counts")) is str:
+        if type(mask) is dict and mask.get("size") == self._usual is not None and type(mask.get("counts")) is str:
             return mask["counts"]
         if type(mask) is not dict or type(mask.get("counts")) is not str or not _is_size(mask.get("size")):
             raise _label(label, i, frame).error(
@@ -208,7 +207,7 @@ def _label(label: dict[str, Any], i: int, frame: Record) -> Record:
 def _is_size(value: Any) -> bool:
     if type(value) is not list or len(value) != 2 or not all(type(side) is int and side > 0 for side in value):
         return False
-    return math.prod(value) <= MOST_PIXELS
+    return math.prod(value) <= LARGEST_IMAGE
 
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64] | None:

@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import time
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ import pytest
 
 from eval.errors import EvalError, SchemaError
 from eval.evaluation import evaluate
+from eval.protocols.bdd100k_rules import VOCABULARY
 from eval.readers.archive import list_members, read_members
 from eval.readers.coco import read_coco
 from eval.readers.cocoa import cocoa_dataset
@@ -35,6 +37,7 @@ from eval.readers.panoptic import read_panoptic
 from eval.readers.png import PngError, read_png
 from eval.readers.record import Record, load_json
 from eval.readers.scalabel import ScalabelLabels
+from eval.readers.scalabel_masks import read_masks
 from eval.readers.segmentation import read_mask
 from eval.readers.stream import stream_json
 from eval.runs import MaskError, decode_runs
@@ -149,7 +152,7 @@ def test_the_largest_number_of_32_bits_is_one() -> None:
     assert decode_runs([mutations.code_of([MOST])], 1, MOST).areas.tolist() == [0]
 
 
-def test_an_image_has_no_more_pixels_than_positions_have_bits() -> None:
+def test_a_mask_has_no_more_pixels_than_positions_have_bits() -> None:
     with pytest.raises(MaskError, match="more than 2147483647 pixels"):
         decode_runs([mutations.code_of([MOST, MOST, MOST])], 3, MOST)
 
@@ -229,6 +232,25 @@ def test_annotations_that_cannot_be(situation: str, fields: dict[str, Any], mess
         read_coco(tmp_path / "gt.json")
 
 
+@pytest.mark.parametrize("protocol", ["ytvis", "ovis"])
+def test_a_picture_of_one_row_needs_no_table_of_its_columns(protocol: str, tmp_path: Path) -> None:
+    """100 million columns of 8 bytes for each of three tracks would be 2.4 GB."""
+    width = 100_000_000
+    mask = {"size": [1, width], "counts": mutations.code_of([5, width - 5])}
+    for name, data in TARGETS["ytvis"].files.items():
+        document = json.loads(data)
+        for record in document["annotations"] if name == "gt.json" else document:
+            record["segmentations"] = [mask for _ in record["segmentations"]]
+        if name == "gt.json":
+            document["videos"] = [video | {"width": width, "height": 1} for video in document["videos"]]
+        (tmp_path / name).write_text(json.dumps(document))
+    tracemalloc.start()
+    scores = evaluate(protocol, tmp_path / "gt.json", tmp_path / "pred.json")
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert scores.summary["AP"] == 1 and highest < 100 << 20
+
+
 @pytest.mark.parametrize("area", [-1, 10**400, float("nan")])
 def test_areas_of_tracks_that_cannot_be(area: float, tmp_path: Path) -> None:
     for name, data in TARGETS["ytvis"].files.items():
@@ -240,7 +262,7 @@ def test_areas_of_tracks_that_cannot_be(area: float, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("situation", "change", "message"),
     [
-        ("images", {"images": [{"id": 1, "width": 10**9, "height": 10**9}]}, "expected at most 2147483647"),
+        ("images", {"images": [{"id": 1, "width": 10**9, "height": 10**9}]}, "expected at most 100000000"),
         ("names", {"categories": [{"id": 1, "name": "a"}, {"id": 3, "name": "a"}]}, "as that of categories"),
     ],
 )
@@ -302,14 +324,18 @@ def test_mot_lines_that_cannot_be(situation: str, text: str, message: str, tmp_p
     [
         ("a name that is no JSON", rb'[{"videoName": "\q", "frameIndex": 0}]', "is not valid JSON"),
         ("a field in disguise", rb'[{"videoName": "a"}, {"video\u004eame": "b"}]', "in an unusual way"),
+        (
+            "a mask of no size",
+            b'[{"videoName": "a", "labels": [{"id": 1, "category": "car", "rle": {"counts": "1"}}]}]',
+            "rle is",
+        ),
         ("before the first", b'[{"videoName": "a", "frameIndex": -1}]', "expected 0 or more"),
     ],
 )
 def test_scalabel_frames_that_cannot_be(situation: str, text: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(SchemaError, match=message):
-        labels = ScalabelLabels(tmp_path / "a.json")
-        labels.frames("a")
+        read_masks(ScalabelLabels(tmp_path / "a.json").frames("a"), VOCABULARY, "a")
 
 
 def test_a_line_of_results_that_is_nested_without_end(tmp_path: Path) -> None:
@@ -322,7 +348,7 @@ def test_a_line_of_results_that_is_nested_without_end(tmp_path: Path) -> None:
 def test_frames_of_results_have_a_size_that_masks_can_have(tmp_path: Path) -> None:
     header = json.loads(TARGETS["jsonl"].files["a.jsonl"].splitlines()[0])
     (tmp_path / "a.jsonl").write_text(json.dumps(header | {"width": 10**9, "height": 10**9}) + "\n")
-    with pytest.raises(UserError, match="at most 2147483647 pixels"):
+    with pytest.raises(UserError, match="at most 100000000 pixels"):
         read_jsonl(tmp_path / "a.jsonl")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from eval.runs import MOST_PIXELS
+from eval.readers.record import LARGEST_IMAGE
 
 SCHEMA = "vos_occ/1"
 BOX_CONVENTION = "xyxy pixels, end-exclusive"
@@ -42,8 +42,8 @@ class Header:
         object.__setattr__(self, "classes", tuple(self.classes))
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"width and height must be positive, got {self.width} x {self.height}")
-        if self.width * self.height > MOST_PIXELS:
-            raise ValueError(f"a frame has at most {MOST_PIXELS} pixels, got {self.width} x {self.height}")
+        if self.width * self.height > LARGEST_IMAGE:
+            raise ValueError(f"a frame has at most {LARGEST_IMAGE} pixels, got {self.width} x {self.height}")
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise ValueError(f"fps must be a positive number or null, got {self.fps}")
         if self.frames is not None and self.frames < 0:

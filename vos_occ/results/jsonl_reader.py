@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from eval.readers.record import is_number
 from vos_occ.results.header import BOX_CONVENTION, SCHEMA, Header
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError, SchemaError
@@ -203,7 +203,7 @@ class _Line:
         if key not in record:
             self.fail(f"{at}{key} is missing")
         value = record[key]
-        fits = _is_a(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+        fits = _is_a(value, kinds) and (kinds != Number or is_number(value))
         if not fits and not (value is None and nullable):
             names = " or ".join(["number" if kinds == Number else kinds[0].__name__, *(["null"] if nullable else [])])
             self.fail(f"{at}{key} is {value!r}, expected {names}")
