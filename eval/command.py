@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,11 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a file that may not be read, or that went away
+        print(f"error: {error}. Check the file.", file=sys.stderr)
+        return 2
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the options of the protocols, which are looked up only for one who asks; complains in one line."""
+
+    def format_help(self) -> str:
+        protocols: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in PROTOCOL_NAMES:
+            for option in protocol(name).options.items():
+                protocols[option].append(name)
+        options = [f"  {option} ({', '.join(names)}): {line}\n" for (option, line), names in protocols.items()]
+        return f"{super().format_help()}\noptions of the protocols, for --option:\n{''.join(options)}"
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}. See --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="vos-occ-eval",
         description="Score results by the rules of a benchmark, from its files. docs/evaluation.md says what each "
         "protocol counts.",
@@ -51,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pred", required=True, type=Path, help="results: file, folder or zip, as one submits them")
     parser.add_argument("--seqmap", type=Path, help="the sequences that count (kitti_mots, mots_challenge, mots_tools)")
     parser.add_argument("--out", type=Path, metavar="scores.json", help="write every number here; replaces the file")
-    parser.add_argument("--workers", type=int, default=1, help="processes, one video each (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share the videos (default: 1)")
     parser.add_argument(
         "--compat", choices=["official"], help="do with wrong input what the official evaluator does, not refuse it"
     )
@@ -116,16 +135,16 @@ def _run(rules: Protocol, request: Request, workers: int, messages: Console) -> 
         TimeElapsedColumn(),
         console=messages,
         transient=True,
+        auto_refresh=False,  # by a thread, beside which no worker could be forked
         disable=messages.quiet or not messages.is_terminal,
     )
     with bar:
         task = bar.add_task(rules.name, total=None)
-        return run(
-            rules,
-            request,
-            workers,
-            lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{rules.name} {name}"),
-        )
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{rules.name} {name}", refresh=True)
+
+        return run(rules, request, workers, show)
 
 
 def _check_place(out: Path | None) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def evaluate(
         gt: File, folder or zip with the ground truth, as the protocol's benchmark publishes it.
         pred: File, folder or zip with the results, as one submits them.
         seqmap: List of the sequences that count, for protocols that have one.
-        workers: Processes. Memory is bounded by one video for each; the scores do not depend on their number.
+        workers: Processes. Memory is bounded by one video for each; the scores do not depend on their number. Of the
+            amodal protocols one process scores all images.
         compat: "official" reproduces what the official evaluator does with input that is wrong; None refuses it.
         allow_missing: Let a video without results count as one without predictions.
         by_occlusion: Count by occlusion level too; a path says where the levels are, True that the ground truth has
@@ -120,8 +122,13 @@ def _score_all(job: Job, workers: int) -> Iterator[Any]:
     if workers <= 1:
         yield from map(job.score, range(len(job.units)))
         return
-    with ProcessPoolExecutor(workers, _context(), initializer=_start_worker, initargs=(job,)) as pool:
-        yield from pool.map(_score_unit, range(len(job.units)))
+    try:
+        with ProcessPoolExecutor(workers, _context(), initializer=_start_worker, initargs=(job,)) as pool:
+            yield from pool.map(_score_unit, range(len(job.units)))
+    except BrokenProcessPool:
+        raise RequestError(
+            f"A worker was killed, mostly for want of memory. Score with fewer than {workers} workers."
+        ) from None
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -154,5 +154,5 @@ BDD100K_INS_SEG_BITMASK = Protocol(
     open=_open,
     columns=tuple(map(Column, NAMES)),
     official=True,
-    options={"scores": "JSON file with the scores of the predicted instances (default: the folder's name + .json)."},
+    options={"scores": "JSON file with the scores of the predicted instances (default: the folder's name + .json)"},
 )

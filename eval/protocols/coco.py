@@ -186,7 +186,7 @@ COCO = Protocol(
     open=lambda request: _open("coco", "pycocotools 2.0.11 COCOeval", request),
     columns=_COLUMNS,
     official=True,
-    options={"iou": "What is compared: segm (masks) or bbox (boxes)."},
+    options={"iou": "segm (default, masks) or bbox (boxes): what is compared"},
     verify=_verify,
 )
 

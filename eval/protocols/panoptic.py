@@ -25,8 +25,8 @@ from eval.scores import Number, Scores
 _SHARE = 8  # images of a unit
 
 _OPTIONS = {
-    "gt_folder": "Folder of the true PNG files, where it is not named like the JSON file.",
-    "pred_folder": "Folder of the predicted PNG files, where it is not named like the JSON file.",
+    "gt_folder": "folder of the true PNG files, where it is not named like the JSON file",
+    "pred_folder": "folder of the predicted PNG files, where it is not named like the JSON file",
 }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 import eval.command
@@ -24,7 +28,7 @@ from eval.table import score_tables
 
 @dataclass(frozen=True)
 class CountLines:
-    """A job whose units are text files, scored by their lines; one that holds "broken" is refused."""
+    """A job whose units are text files, scored by their lines; "broken" is refused, "killed" ends the process."""
 
     paths: Sequence[Path]
     seen: Request
@@ -35,6 +39,8 @@ class CountLines:
 
     def score(self, index: int) -> tuple[int, int]:
         text = self.paths[index].read_text()
+        if "killed" in text:
+            os._exit(9)
         if "broken" in text:
             raise SchemaError(f"{self.paths[index].name}, line 1: expected words, found 'broken'. Mend it.")
         return len(text.splitlines()), os.getpid()
@@ -117,6 +123,52 @@ def test_a_broken_file_is_one_line_and_nothing_is_written(
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "error: b.txt, line 1: expected words, found 'broken'. Mend it.\n")
     assert not out.exists()
+
+
+def test_a_killed_worker_and_a_file_that_cannot_be_read_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "b.txt").write_text("killed")
+    assert main(["lines", "--gt", str(folder), "--pred", str(folder), "--workers", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "error: A worker was killed, mostly for want of memory. Score with fewer than 2 workers.\n"
+    )
+    (folder / "b.txt").unlink()
+    (folder / "b.txt").symlink_to(folder / "gone")
+    assert main(["lines", "--gt", str(folder), "--pred", str(folder)]) == 2
+    assert capsys.readouterr().err.endswith(f"No such file or directory: '{folder / 'b.txt'}'. Check the file.\n")
+
+
+def test_progress_on_a_terminal_leaves_no_thread_beside_which_nothing_can_be_forked(folder: Path) -> None:
+    """Forked workers start at once and share what is parsed; `eval.evaluation` forks only where no thread runs."""
+    shown, threads = io.StringIO(), []
+    rules = replace(LINES, open=lambda request: threads.append(threading.active_count()) or LINES.open(request))
+    before = threading.active_count()
+    messages = Console(file=shown, force_terminal=True, width=80)
+    eval.command._run(rules, Request(folder, folder), 1, messages)
+    assert threads == [before]
+    assert "lines c" in shown.getvalue()
+
+
+def test_help_names_the_options_of_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    for name in PROTOCOL_NAMES:
+        for option, line in protocol(name).options.items():
+            assert re.search(rf"^  {option} \(.*\b{name}\b.*\): {re.escape(line)}$", printed, re.MULTILINE), option
+
+
+def test_options_are_in_the_docs() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "evaluation.md"
+    written = set(re.findall(r"`(\w+)(?:=[^`]*)?`", docs.read_text()))
+    assert {option for name in PROTOCOL_NAMES for option in protocol(name).options} <= written
+
+
+def test_a_wrong_call_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["lines", "--gt", "."])
+    assert capsys.readouterr().err == "error: the following arguments are required: --pred. See --help.\n"
 
 
 @pytest.mark.parametrize(
