@@ -45,6 +45,7 @@ from eval.sequences import Ints, TrackingSequence, ambiguous, assign
 
 _EPS = float(np.finfo(float).eps)
 _NEVER = -10_000.0  # TrackEval's score of a pair that must not match
+_CURE = "Correct or remove the line, or let it be ignored with --compat official."
 _SUMMARY = ("HOTA", "sMOTSA", "MOTSA", "IDF1")
 
 
@@ -162,9 +163,9 @@ class MotsJob:
         gt_rows = self.sides.gt.read(unit)
         if self.sides.official:
             gt_rows = gt_rows.keep((gt_rows.categories != IGNORE_CLASS) | inside(gt_rows, first, length))
-        gt = gt_rows.table(first, length, classes=self._classes(gt_rows), nameless=(IGNORE_CLASS,))
+        gt = gt_rows.table(first, length, classes=self._classes(gt_rows), nameless=(IGNORE_CLASS,), cure=_CURE)
         rows = self.sides.pred.read(unit) if unit in self.sides.pred.files else no_rows(unit)
-        pred = rows.table(first, gt.num_frames, size_of(gt), classes=self._classes(rows))
+        pred = rows.table(first, gt.num_frames, size_of(gt), classes=self._classes(rows), cure=_CURE)
         return compare_tables(gt, pred)
 
     def _levels(self, unit: str, sequence: MotsSequence, files: OcclusionFiles) -> Ints:

@@ -93,6 +93,7 @@ class MotsRows:
         classes: Collection[int] = (*CLASSES.values(), IGNORE_CLASS),
         nameless: Collection[int] = (),
         negative_ids: bool = False,
+        cure: str = "Correct or remove the line.",
     ) -> MaskTable:
         """The masks in frame order, checked. Whether codes are broken and masks overlap shows when they are compared.
 
@@ -103,6 +104,7 @@ class MotsRows:
             classes: Class ids that may occur.
             nameless: Class ids of which a frame may have several masks of one id.
             negative_ids: Whether ids may be negative.
+            cure: What to do about a line of another class.
 
         Raises:
             SchemaError: A line does not fit; names file and line.
@@ -115,7 +117,7 @@ class MotsRows:
         self._refuse(
             ~np.isin(self.categories, list(classes)),
             lambda i: f"the class is {self.categories[i]}, expected one of {', '.join(map(str, classes))}",
-            "Correct or remove the line, or let it be ignored with --compat official.",
+            cure,
         )
         if num_frames is None:
             num_frames = int(self.frames.max(initial=first_frame - 1)) - first_frame + 1

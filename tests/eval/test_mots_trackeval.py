@@ -368,6 +368,24 @@ def test_what_is_wrong_is_named_with_file_and_line(tmp_path: Path, name: str, wr
         evaluate(name, gt, pred, seqmap=write_seqmap(tmp_path / "map", {"0001": 3}))
 
 
+@pytest.mark.parametrize(("name", "tolerated"), [("kitti_mots", True), ("mots_tools", False)])
+def test_only_where_the_official_ignores_an_unknown_class_is_it_advised(
+    tmp_path: Path, name: str, tolerated: bool
+) -> None:
+    gt = write(tmp_path / "gt", {"0001": ONE})
+    pred = write(tmp_path / "pred", {"0001": [*ONE, (2, 2, 7, [12, 12], square(7, 7))]})
+    with pytest.raises(SchemaError) as refused:
+        evaluate(name, gt, pred)
+    assert ("--compat official" in str(refused.value)) == tolerated
+    if tolerated:
+        assert evaluate(name, gt, pred, compat="official").classes["car"]["MOTSA"] == 1
+    else:
+        with pytest.raises(
+            SchemaError, match=r"the class is 7, expected one of 1, 2, 10\. Correct or remove the line\.$"
+        ):
+            evaluate(name, gt, pred, compat="official")
+
+
 def test_ignore_regions_outside_of_the_sequence_do_nothing_officially(tmp_path: Path) -> None:
     gt = write(tmp_path / "gt", {"0001": [*ONE, (5, 10000, 10, [12, 12], square(2, 2))]})
     pred = write(tmp_path / "pred", {"0001": ONE})
