@@ -338,9 +338,7 @@ def _codes(document: Any, rng: random.Random) -> Any:
     if place:
         mask = place[0][place[1]]
         if rng.random() < 0.2:
-            mask["size"] = rng.choice(
-                (mask["size"][::-1], [0, 0], [10**9, 10**9], [46341, 46341], [3, 16], [1, 48], [48], None)
-            )
+            mask["size"] = rng.choice(([8, 6], [0, 0], [10**9, 10**9], [46341, 46341], [3, 16], [1, 48], [48], None))
         else:
             mask["counts"] = broken_code(mask["counts"], mask["size"], rng)
     return document

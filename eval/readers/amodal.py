@@ -25,8 +25,8 @@ from typing import Any, Literal
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
-from eval.readers.coco import Box, Image, read_images, refuse_strangers
-from eval.readers.record import Category, Record, by_id, categories, load_json, records, table
+from eval.readers.coco import Box, Image, read_images
+from eval.readers.record import Category, Record, by_id, categories, load_json, records, refuse_strangers, table
 from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle
 
@@ -153,7 +153,8 @@ def read_amodal_results(
     ]
     image_of_object = {thing.id: thing.image_id for thing in dataset.objects}
     for record, result in zip(written, results, strict=True):
-        refuse_strangers(record, result.in_front_of, image_of_object, own=result.annotation_id)
+        behind, own = result.in_front_of, result.annotation_id
+        refuse_strangers(record, "in_front_of", behind, image_of_object, own, result.image_id)
     return results
 
 
@@ -303,5 +304,5 @@ def coco_like(
     ]
     image_of_object = {thing.id: thing.image_id for thing in objects}
     for record, thing in zip(written, objects, strict=True):
-        refuse_strangers(record, thing.in_front_of, image_of_object, own=thing.id)
+        refuse_strangers(record, "in_front_of", thing.in_front_of, image_of_object, thing.id, thing.image_id)
     return AmodalDataset(document.file, images, tuple(objects), names)

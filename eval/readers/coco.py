@@ -12,7 +12,17 @@ from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.image_ap import ImageObject
-from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, shown, table
+from eval.readers.record import (
+    Category,
+    Record,
+    by_id,
+    categories,
+    load_json,
+    load_object,
+    records,
+    refuse_strangers,
+    table,
+)
 from eval.readers.segmentation import WrittenMask, read_masks
 from eval.rle import Rle, areas
 
@@ -113,28 +123,9 @@ def read_coco(path: str | Path) -> CocoDataset:
         annotations = decode_annotations(written, by_id(images), by_id(names))
         image_of = {annotation.id: annotation.image_id for annotation in annotations}
         for record in written:
-            refuse_strangers(record, record.values.get("in_front_of"), image_of, own=record.integer("id"))
+            behind = record.values.get("in_front_of")
+            refuse_strangers(record, "in_front_of", behind, image_of, record.integer("id"), record.integer("image_id"))
     return CocoDataset(Path(path), images, annotations, names, has_annotations)
-
-
-def refuse_strangers(
-    record: Record, behind: Sequence[int] | None, image_of: Mapping[int, int], own: int | None
-) -> None:
-    """An object is in front of others of its image, not of itself.
-
-    Args:
-        record: An annotation or a result, already read.
-        behind: The ids of what it hides part of.
-        image_of: The image of every annotated object by its id.
-        own: The id of the object itself.
-
-    Raises:
-        SchemaError: One of the ids is of no such object.
-    """
-    for number in behind or ():
-        if number == own or image_of.get(number) != record.values["image_id"]:
-            problem = f"names {shown(number)}, which is no other object of the image"
-            raise record.error("in_front_of", problem, "Correct the record.")
 
 
 def read_images(document: Record) -> tuple[Image, ...]:

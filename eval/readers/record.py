@@ -251,6 +251,28 @@ def categories(document: Record) -> tuple[Category, ...]:
     return found
 
 
+def refuse_strangers(
+    record: Record, field: str, behind: Sequence[int] | None, place_of: Mapping[int, int], own: int | None, place: int
+) -> None:
+    """An object is in front of others of its image or video, not of itself.
+
+    Args:
+        record: An annotation or a result.
+        field: The field that says what it hides part of, for the error.
+        behind: The ids of that, already read.
+        place_of: The image or video of every annotated object by its id.
+        own: The id of the object itself.
+        place: Its image or video.
+
+    Raises:
+        SchemaError: One of the ids is of no such object.
+    """
+    for number in behind or ():
+        if number == own or place_of.get(number) != place:
+            problem = f"names {shown(number)}, which is no other object there"
+            raise record.error(field, problem, "Correct the record.")
+
+
 def refuse_same_names(document: Record, names: Sequence[str]) -> None:
     """Scores are told by the names of categories.
 

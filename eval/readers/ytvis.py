@@ -14,7 +14,18 @@ from typing import Any
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
-from eval.readers.record import Category, Record, by_id, categories, load_json, load_object, records, shown, table
+from eval.readers.record import (
+    Category,
+    Record,
+    by_id,
+    categories,
+    load_json,
+    load_object,
+    records,
+    refuse_strangers,
+    shown,
+    table,
+)
 from eval.readers.track_masks import TrackMasks, WrittenTrack, read_masks_of_any_size, read_track_masks
 from eval.rle import Rle
 from eval.tube_ap import OCCLUSION_SCORES, Tube, occlusion_score
@@ -223,10 +234,15 @@ def _tracks(
     amodal = [i for i, record in enumerate(annotations) if "amodal_segmentations" in record.values]
     whole = _read_masks([annotations[i] for i in amodal], [of[i] for i in amodal], "amodal_segmentations")
     amodal_masks = {i: tube.masks for i, tube in zip(amodal, whole, strict=True)}
-    return tuple(
+    tracks = tuple(
         _track(record, video, tube, amodal_masks.get(i))
         for i, (record, video, tube) in enumerate(zip(annotations, of, masks, strict=True))
     )
+    video_of = {track.id: track.video_id for track in tracks}
+    for record, track in zip(annotations, tracks, strict=True):
+        for t, behind in enumerate(track.extra.get("in_front_of", ())):
+            refuse_strangers(record, f"in_front_of[{t}]", behind, video_of, track.id, track.video_id)
+    return tracks
 
 
 def _track(record: Record, video: Video, tube: TrackMasks, amodal: tuple[Rle | None, ...] | None) -> Track:

@@ -67,9 +67,9 @@ def test_without_our_fields_nothing_is_known(write, tmp_path: Path) -> None:
 
 
 def test_hidden_and_order_are_those_of_the_frame(write, tmp_path: Path) -> None:
-    front = {"hidden": [0, 0, 0.5], "in_front_of": [[6], [], [99]]}
+    front = {"hidden": [0, 0, 0.5], "in_front_of": [[6], [], [7]]}
     back = {"hidden": [0.25, None, 1], "in_front_of": [[], [5], []]}
-    frames = YtvisFrames(write(([LEFT] * 3, front), ([RIGHT] * 3, back)), tmp_path)
+    frames = YtvisFrames(write(([LEFT] * 3, front), ([RIGHT] * 3, back), ([None] * 3, {})), tmp_path)
     first, second, third = (frames.load(0, t) for t in range(3))
     assert first.in_front.tolist() == [[0, 1], [0, 0]]
     assert second.in_front.tolist() == [[0, 0], [1, 0]]

@@ -120,7 +120,8 @@ def test_ytvis_reads_what_the_file_says_and_derives_what_it_does_not(tmp_path: P
 
 
 def test_ytvis_ground_truth_scored_against_itself_is_perfect(tmp_path: Path) -> None:
-    dataset = read_ytvis(write(tmp_path, changed(YTVIS, "annotations.1", ...)))
+    alone = changed(changed(YTVIS, "annotations.1", ...), "annotations.0.in_front_of", ...)
+    dataset = read_ytvis(write(tmp_path, alone))
     results = [{"video_id": 7, "category_id": 3, "score": 0.5, "segmentations": [STRING, None, STRING]}]
     predictions = read_ytvis_results(write(tmp_path, results, "results.json"), dataset)
     assert tube_ap(dataset.tubes(), predictions).ap == pytest.approx(1)

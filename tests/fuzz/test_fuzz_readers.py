@@ -40,6 +40,7 @@ from eval.readers.scalabel import ScalabelLabels
 from eval.readers.scalabel_masks import read_masks
 from eval.readers.segmentation import read_mask
 from eval.readers.stream import stream_json
+from eval.readers.ytvis import read_ytvis
 from eval.runs import MaskError, decode_runs
 from vos_occ.results.jsonl_reader import read_jsonl
 from vos_occ.structures.errors import InputError, UserError
@@ -230,6 +231,15 @@ def test_annotations_that_cannot_be(situation: str, fields: dict[str, Any], mess
     (tmp_path / "gt.json").write_text(json.dumps(coco(**fields)))
     with pytest.raises(SchemaError, match=message):
         read_coco(tmp_path / "gt.json")
+
+
+@pytest.mark.parametrize("behind", [1, 3, 77], ids=["itself", "of another video", "nothing"])
+def test_tracks_in_front_of_what_cannot_be(behind: int, tmp_path: Path) -> None:
+    document = json.loads(TARGETS["ytvis"].files["gt.json"])
+    document["annotations"][0]["in_front_of"] = [[2], None, [behind]]
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    with pytest.raises(SchemaError, match=rf"annotations\[0\].in_front_of\[2\] names {behind}, which is no other"):
+        read_ytvis(tmp_path / "gt.json")
 
 
 @pytest.mark.parametrize("protocol", ["ytvis", "ovis"])
