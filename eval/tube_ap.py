@@ -8,12 +8,12 @@ length count there as perfect, and matches of an annotation with id 0 as misses.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.average_precision import (
     IOU_THRESHOLDS,
@@ -26,13 +26,12 @@ from eval.average_precision import (
     rank,
 )
 from eval.rle import Rle
-from eval.tube_runs import Intervals, TubeRuns, shared_pixels
+from eval.tube_iou import tube_ious
+from eval.tube_runs import TubeRuns
 
 AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
 OCCLUSION_RANGES = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))  # slight, moderate, heavy; closed, so .25 is in two
 OCCLUSION_SCORES = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def match_video(
         ValueError: Unless official, as for `tube_ap`.
     """
     if not official:
-        _require_one_length(ground_truth, predictions)
+        _require_one_length(chain(ground_truth, predictions))
     members: dict[int, tuple[list[Tube], list[Tube]]] = defaultdict(lambda: ([], []))
     for side, tubes in enumerate((ground_truth, predictions)):
         for tube in tubes:
@@ -155,67 +154,14 @@ def best(predictions: Sequence[Tube], official: bool = False) -> list[Tube]:
     return [predictions[i] for i in order]
 
 
-def tube_ious(first: Sequence[Tube], second: Sequence[Tube]) -> NDArray[np.float64]:
-    """Spatio-temporal IoU: the pixels that two tubes share over all frames, of those that either covers.
-
-    Args:
-        first: N tubes of one video.
-        second: M tubes of the same video.
-
-    Returns:
-        (N, M) in [0, 1]; 0 where both tubes are empty. Sums are integers, so the quotient is exact.
-
-    Raises:
-        ValueError: Tubes differ in length or mask size.
-    """
-    _require_one_length(first, second)
-    sides = _Side.pair(first, second)
-    _require_one_size(*sides)
-    return _ious(*sides, least=0.0)
-
-
-@dataclass(frozen=True)
-class _Side:
-    """The N tubes of one side, padded to T frames.
-
-    Attributes:
-        tubes: The tubes.
-        pixels, first, last: (N, T) as `TubeRuns.extents`.
-        size: (N, T) a number for each mask size, 0 where there is no mask, -1 behind the end of a tube.
-    """
-
-    tubes: Sequence[Tube]
-    pixels: Ints
-    first: Ints
-    last: Ints
-    size: Ints
-
-    @classmethod
-    def pair(cls, first: Sequence[Tube], second: Sequence[Tube]) -> tuple[_Side, _Side]:
-        """Both sides of a comparison, padded to one length."""
-        length = max((len(tube.masks) for tube in (*first, *second)), default=0)
-        return cls._padded(first, length), cls._padded(second, length)
-
-    @classmethod
-    def _padded(cls, tubes: Sequence[Tube], length: int) -> _Side:
-        padded = np.full((len(tubes), length, 5), -1, np.int64)
-        for row, tube in zip(padded, tubes, strict=True):
-            row[: len(tube.masks)] = tube.decoded.extents
-        height, width = padded[..., 3], padded[..., 4]
-        size = np.where(height < 0, -1, height << 32 | width)
-        return cls(tubes, np.maximum(padded[..., 0], 0), padded[..., 1], padded[..., 2], size)
-
-
 def _group(category_id: int, truth: Sequence[Tube], predictions: Sequence[Tube], official: bool) -> Group:
     found = best(predictions, official)
-    sides = _Side.pair(found, truth)
-    if not official:
-        _require_one_size(*sides)
+    runs = [tube.decoded for tube in found], [tube.decoded for tube in truth]
     occlusion = [np.nan if tube.occlusion is None else tube.occlusion for tube in truth]
     return Group(
         category_id=category_id,
         scores=np.array([tube.score for tube in found], np.float64),
-        ious=_ious(*sides, least=IOU_THRESHOLDS[0]),
+        ious=tube_ious(*runs, least=IOU_THRESHOLDS[0], any_shape=official),
         detection_areas=np.array([tube.mean_area() for tube in found], np.float64),
         truth_areas=np.array([tube.mean_area() for tube in truth], np.float64),
         crowd=np.array([tube.iscrowd for tube in truth], bool),
@@ -225,52 +171,9 @@ def _group(category_id: int, truth: Sequence[Tube], predictions: Sequence[Tube],
     )
 
 
-def _ious(found: _Side, truth: _Side, least: float) -> NDArray[np.float64]:
-    """(D, G) IoU of each pair, or 0 where bounds show that it does not reach `least`.
-
-    Frames that lie behind the end of either tube, or in which both have masks but of different sizes, count as if
-    both were empty; only the official evaluators get that far with such tubes.
-    """
-    meets = np.zeros((len(truth.tubes), *found.size.shape), bool)  # (G, D, T)
-    covered = np.zeros(meets.shape[:2], np.int64)
-    for k, size in enumerate(truth.size):
-        counted = (found.size == size) | (np.minimum(found.size, size) == 0)
-        covered[k] = ((found.pixels + truth.pixels[k]) * counted).sum(1)
-        meets[k] = (found.size == size) & (size > 0)
-        meets[k] &= (found.first < truth.last[k]) & (truth.first[k] < found.last)
-        most = (np.minimum(found.pixels, truth.pixels[k]) * meets[k]).sum(1)  # that they can share
-        meets[k] &= ((most > 0) & (most >= least * (covered[k] - most)))[:, None]
-    shared = np.zeros_like(covered)
-    by_frame = np.ascontiguousarray(meets.transpose(2, 0, 1))
-    for t in np.flatnonzero(by_frame.any((1, 2))).tolist():
-        sizes = truth.size[:, t]
-        for size in set(sizes.tolist()) - {0, -1}:
-            g, d = np.nonzero(by_frame[t] & (sizes == size)[:, None])
-            if len(g):
-                shared[g, d] += _shared(found, truth, g, d, t)
-    return np.where(meets.any(2), shared / np.maximum(covered - shared, 1), 0.0).T
-
-
-def _shared(found: _Side, truth: _Side, g: Ints, d: Ints, frame: int) -> Ints:
-    """(P,) pixels that pairs of tubes share in one frame, in which their masks have one size."""
-    begins = np.diff(g, prepend=-1) > 0  # of the pairs of another object; g ascends
-    objects, of = g[begins], np.cumsum(begins) - 1
-    masks = Intervals.at([found.tubes[i].decoded for i in d.tolist()], frame)
-    others = Intervals.at([truth.tubes[i].decoded for i in objects.tolist()], frame)
-    size = int(truth.size[g[0], frame])
-    return shared_pixels(masks, others, of, size >> 32, size & 0xFFFFFFFF)
-
-
-def _require_one_size(*sides: _Side) -> None:
-    sizes = set().union(*(np.unique(side.size).tolist() for side in sides)) - {0}
-    if len(sizes) > 1:
-        shown = sorted((size >> 32, size & 0xFFFFFFFF) for size in sizes)
-        raise ValueError(f"Masks to compare must have one size (height, width), found {shown}.")
-
-
-def _require_one_length(*sides: Sequence[Tube]) -> None:
+def _require_one_length(tubes: Iterable[Tube]) -> None:
     lengths: dict[int, int] = {}
-    for tube in (tube for side in sides for tube in side):
+    for tube in tubes:
         expected = lengths.setdefault(tube.video_id, len(tube.masks))
         if len(tube.masks) != expected:
             raise ValueError(

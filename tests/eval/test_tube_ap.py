@@ -14,7 +14,9 @@ from pycocotools import mask as mask_api
 
 from eval.average_precision import AveragePrecision
 from eval.rle import Rle
-from eval.tube_ap import Tube, occlusion_score, tube_ap, tube_ious
+from eval.tube_ap import Tube, occlusion_score, tube_ap
+from eval.tube_iou import tube_ious
+from eval.tube_runs import TubeRuns
 
 SHARED = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared"))
 QUIRKS = SHARED / "fixtures" / "golden_quirks" / "ytvis_quirks_official_output.txt"
@@ -97,6 +99,16 @@ def test_tubes_of_different_lengths_are_refused() -> None:
 def test_masks_of_different_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="must have one size"):
         tube_ap([truth(A)], [found(rectangle(0, 0, 5, 5, 40, 20))])
+
+
+def test_iou_of_tubes_of_several_shapes_is_refused_unless_any_is_allowed() -> None:
+    whole, half = rectangle(0, 0, 4, 4), rectangle(0, 0, 4, 2)
+    tube, short, other = (TubeRuns.of(masks) for masks in ([whole, whole], [half], [half, rectangle(0, 0, 4, 4, 40)]))
+    with pytest.raises(ValueError, match="of one length"):
+        tube_ious([tube], [short])
+    with pytest.raises(ValueError, match="one size"):
+        tube_ious([tube], [other])
+    assert tube_ious([tube], [short, other], any_shape=True).tolist() == [[0.5, 0.5]]
 
 
 def test_a_score_that_is_not_a_number_is_refused() -> None:
@@ -241,7 +253,7 @@ def dense_iou(first: Tube, second: Tube) -> float:
     if key not in MEASURED:
         a, b = dense(first), dense(second)
         MEASURED[key] = (a & b).sum() / max(1, (a | b).sum())
-        assert tube_ious([first], [second])[0, 0] == MEASURED[key]
+        assert tube_ious([first.decoded], [second.decoded])[0, 0] == MEASURED[key]
     return MEASURED[key]
 
 
