@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import AveragePrecision, Curves, Group, average_precision, match_group
+from eval.average_precision import AveragePrecision, Curves, Group, average_precision, match_group, mean_defined
 from eval.image_ap import AREA_RANGES, ImageObject, image_groups
 from eval.parts import hidden_fractions, hidden_parts, shared_pixels
 from eval.rle import Rle, areas
@@ -168,10 +168,10 @@ def proposal_scores(groups: Iterable[Group], limits: Sequence[int]) -> Mapping[s
     bins = tuple(OCCLUSION_BINS.values())
     curves = Curves.of((match_group(group, _ALL_AREAS, bins) for group in groups), limits)
     precision, recall = curves.precision, curves.recall
-    scores = {name: _mean(precision[t, ..., 0]) for name, t in (("AP", slice(None)), ("AP50", 0), ("AP75", 5))}
-    scores |= {f"AR{limit}": _mean(recall[:, :, 0, m]) for m, limit in enumerate(limits)}
+    scores = {name: mean_defined(precision[t, ..., 0]) for name, t in (("AP", slice(None)), ("AP50", 0), ("AP75", 5))}
+    scores |= {f"AR{limit}": mean_defined(recall[:, :, 0, m]) for m, limit in enumerate(limits)}
     for a, name in enumerate(OCCLUSION_BINS, start=1):
-        scores |= {f"AP_{name}": _mean(precision[..., a]), f"AR_{name}": _mean(recall[:, :, a, -1])}
+        scores |= {f"AP_{name}": mean_defined(precision[..., a]), f"AR_{name}": mean_defined(recall[:, :, a, -1])}
     return scores
 
 
@@ -183,8 +183,3 @@ def by_kind(groups: Iterable[Group]) -> dict[str, list[Group]]:
         "stuff": [replace(group, ignored=~group.ignored) for group in things],
         "all": [replace(group, ignored=np.zeros_like(group.ignored)) for group in things],
     }
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    defined = values[~np.isnan(values)]
-    return float(np.mean(defined)) if len(defined) else None

@@ -22,6 +22,7 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # the constructor, not the literals
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)  # per group
 AREA_NAMES = ("all", "small", "medium", "large")
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")  # in COCO's order
 
 Span = tuple[float, float]  # closed at both ends
 AreaRanges = Sequence[Span]  # in the order of AREA_NAMES
@@ -227,21 +228,21 @@ class Curves:
         every = range(len(self.categories))
         k = slice(None) if category_id is None else [self.categories.index(category_id)]
         precision, recall = self.precision[:, :, k], self.recall[:, k]
-        ap, small, medium, large, *by_occlusion = (_mean(precision[..., a]) for a in range(precision.shape[-1]))
+        ap, small, medium, large, *by_occlusion = (mean_defined(precision[..., a]) for a in range(precision.shape[-1]))
         return AveragePrecision(
             ap=ap,
-            ap50=_mean(precision[0, ..., 0]),
-            ap75=_mean(precision[5, ..., 0]),
+            ap50=mean_defined(precision[0, ..., 0]),
+            ap75=mean_defined(precision[5, ..., 0]),
             ap_small=small,
             ap_medium=medium,
             ap_large=large,
-            ar1=_mean(recall[:, :, 0, 0]),
-            ar10=_mean(recall[:, :, 0, 1]),
-            ar100=_mean(recall[:, :, 0, 2]),
-            ar_small=_mean(recall[:, :, 1, 2]),
-            ar_medium=_mean(recall[:, :, 2, 2]),
-            ar_large=_mean(recall[:, :, 3, 2]),
-            per_category={self.categories[k]: _mean(self.precision[:, :, k, 0]) for k in every},
+            ar1=mean_defined(recall[:, :, 0, 0]),
+            ar10=mean_defined(recall[:, :, 0, 1]),
+            ar100=mean_defined(recall[:, :, 0, 2]),
+            ar_small=mean_defined(recall[:, :, 1, 2]),
+            ar_medium=mean_defined(recall[:, :, 2, 2]),
+            ar_large=mean_defined(recall[:, :, 3, 2]),
+            per_category={self.categories[k]: mean_defined(self.precision[:, :, k, 0]) for k in every},
             ap_by_occlusion=tuple(by_occlusion),
             curves=self,
         )
@@ -260,7 +261,14 @@ def _precision(positive: NDArray[np.bool_], negative: NDArray[np.bool_], objects
     return sampled
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
-    """Over what is defined; in C order, as the officials sum it."""
+def mean_defined(values: NDArray[np.float64]) -> float | None:
+    """The mean of what is not NaN; in C order, as the officials sum it."""
     defined = values[~np.isnan(values)]
     return float(np.mean(defined)) if len(defined) else None
+
+
+def named(ap: AveragePrecision) -> dict[str, float | None]:
+    """The numbers by NAMES."""
+    values = (ap.ap, ap.ap50, ap.ap75, ap.ap_small, ap.ap_medium, ap.ap_large)
+    recalls = (ap.ar1, ap.ar10, ap.ar100, ap.ar_small, ap.ar_medium, ap.ar_large)
+    return dict(zip(NAMES, (*values, *recalls), strict=True))

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from eval.amodal_ap import PARTS, AmodalInstance, AreaMode, Part, amodal_ap
-from eval.average_precision import AveragePrecision
+from eval.average_precision import AveragePrecision, named
 from eval.errors import RequestError, SchemaError
 from eval.parts import hidden_fractions
 from eval.protocols.amodal_cocoeval import cocoeval_numbers
@@ -169,13 +169,13 @@ def _of_class(ap: AveragePrecision, category_id: int) -> AveragePrecision | None
 
 def _numbers(ap: AveragePrecision | None, area: AreaMode, occluded: bool) -> dict[str, Number]:
     """By name; all undefined for a class that neither side has."""
-    fields = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
-    numbers: dict[str, Number] = {
-        name: getattr(ap, field) if ap is not None else None for name, field in zip(_names(area), fields, strict=True)
-    }
-    return numbers | (
-        {"AP_occluded": next(iter(ap.ap_by_occlusion), None) if ap is not None else None} if occluded else {}
-    )
+    names = _names(area)
+    numbers: dict[str, Number] = dict.fromkeys(names)
+    if ap is not None:
+        numbers = {**dict(zip(names, named(ap).values(), strict=False))}  # recall by area comes last, and is not told
+    if occluded:
+        numbers["AP_occluded"] = None if ap is None else next(iter(ap.ap_by_occlusion), None)
+    return numbers
 
 
 def _names(area: AreaMode) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.average_precision import AveragePrecision, Curves, Matches, match_group
+from eval.average_precision import NAMES, Curves, Matches, match_group, named
 from eval.errors import RequestError
 from eval.image_ap import AREA_RANGES, ImageObject, IouType, image_groups
 from eval.protocols.options import choice
@@ -26,8 +26,6 @@ from eval.readers.coco_index import CocoIndex, ImageRecords, index_coco, index_c
 from eval.readers.record import Record
 from eval.rle import Rle, areas
 from eval.scores import Number, Scores
-
-NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 _SHARE = 25  # images of a unit
 
@@ -84,14 +82,8 @@ class CocoJob:
         for record, annotation in zip(written, annotations, strict=True):
             self._require_mask(record, annotation.segmentation)
         return [
-            ImageObject(
-                image_id=annotation.image_id,
-                category_id=annotation.category_id,
-                mask=annotation.segmentation,
-                bbox=annotation.bbox,
-                iscrowd=annotation.iscrowd,
+            annotation.image_object(
                 ignored=self.iou_type == "boundary" and bool(annotation.extra.get("ignore")),
-                area=annotation.area,
                 lost=self.official and annotation.id == 0,
             )
             for annotation in annotations
@@ -124,13 +116,6 @@ class CocoJob:
         if (self.found.first or {}).get("bbox"):
             return [replace(thing, area=thing.bbox[2] * thing.bbox[3] if thing.bbox else None) for thing in found]
         return [replace(thing, area=float(areas([thing.mask])[0])) for thing in found]
-
-
-def named(ap: AveragePrecision) -> dict[str, Number]:
-    """The numbers by the names that COCO's evaluator prints."""
-    values = (ap.ap, ap.ap50, ap.ap75, ap.ap_small, ap.ap_medium, ap.ap_large)
-    recalls = (ap.ar1, ap.ar10, ap.ar100, ap.ar_small, ap.ar_medium, ap.ar_large)
-    return dict(zip(NAMES, (*values, *recalls), strict=True))
 
 
 def _open(name: str, version: str, request: Request) -> Job:

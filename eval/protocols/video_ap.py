@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.average_precision import AveragePrecision, Curves, Matches
+from eval.average_precision import NAMES, AveragePrecision, Curves, Matches, named
 from eval.errors import RequestError, SchemaError
 from eval.protocols.official_ytvis import verify
 from eval.protocols.protocol import Column, Protocol, Request
@@ -27,17 +27,7 @@ from eval.tube_ap import Tube, best, match_video
 
 _SMALL = 64 << 20  # bytes of JSON, of which the parsed records are kept instead of read again
 
-_METRICS = {
-    "AP": "ap",
-    "AP50": "ap50",
-    "AP75": "ap75",
-    "APs": "ap_small",
-    "APm": "ap_medium",
-    "APl": "ap_large",
-    "AR1": "ar1",
-    "AR10": "ar10",
-    "AR100": "ar100",
-}
+_METRICS = NAMES[:9]  # the evaluators know no recall by area
 _BY_OCCLUSION = ("AP_so", "AP_mo", "AP_ho")
 
 
@@ -119,7 +109,8 @@ class VideoApJob:
         return read(records, [video] * len(records), self.official)
 
     def _numbers(self, scores: AveragePrecision | None) -> dict[str, Number]:
-        numbers = {name: None if scores is None else getattr(scores, field) for name, field in _METRICS.items()}
+        values: dict[str, Number] = dict.fromkeys(_METRICS) if scores is None else {**named(scores)}
+        numbers = {name: values[name] for name in _METRICS}
         if self.protocol == "ovis":
             by_occlusion = () if scores is None else scores.ap_by_occlusion  # () also where no object is at all
             numbers |= zip(_BY_OCCLUSION, by_occlusion or (None, None, None), strict=True)

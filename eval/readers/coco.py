@@ -64,6 +64,19 @@ class Annotation:
     area: float
     extra: Mapping[str, Any]
 
+    def image_object(self, ignored: bool = False, lost: bool = False) -> ImageObject:
+        """The object as `image_ap` takes it; for the arguments see there."""
+        return ImageObject(
+            image_id=self.image_id,
+            category_id=self.category_id,
+            mask=self.segmentation,
+            bbox=self.bbox,
+            iscrowd=self.iscrowd,
+            ignored=ignored,
+            area=self.area,
+            lost=lost,
+        )
+
 
 @dataclass(frozen=True)
 class CocoDataset:
@@ -93,18 +106,7 @@ class CocoDataset:
         """
         if not self.has_annotations:
             raise SchemaError(f"{self.path.name} has no annotations to score against. Give the file that has them.")
-        return [
-            ImageObject(
-                image_id=annotation.image_id,
-                category_id=annotation.category_id,
-                mask=annotation.segmentation,
-                bbox=annotation.bbox,
-                iscrowd=annotation.iscrowd,
-                ignored=not counts(annotation),
-                area=annotation.area,
-            )
-            for annotation in self.annotations
-        ]
+        return [annotation.image_object(ignored=not counts(annotation)) for annotation in self.annotations]
 
 
 def read_coco(path: str | Path) -> CocoDataset:
