@@ -123,6 +123,9 @@ class BilayerTargetBuilder:
     are not among `gt_instances` and never occlude. An object whose occluder covers at most `min_occluder_area`
     pixels of its box counts as unoccluded.
 
+    Where the data brings occluders computed beforehand (`gt_instances.occluders`, one mask per object), these are the
+    occluders of either mode, and all are known.
+
     In `in_front` mode an RoI is unknown when its image has no `in_front`, or when the order between its object and
     any neighbour is; unknown RoIs train no occluder output.
 
@@ -163,7 +166,7 @@ class BilayerTargetBuilder:
         Args:
             boxes: Per image (n, 4) xyxy RoIs in network pixels.
             gt_indices: Per image (n,) int64, the object of each RoI.
-            gt_instances: Per image, with bboxes, masks, and where known `in_front` and `hidden`.
+            gt_instances: Per image, with bboxes, masks, and where known `in_front`, `hidden` and `occluders`.
             scale_factors: Per image (width, height) scale, network pixels per original pixel.
             outputs: Names of the outputs to be trained; nothing is computed for the others.
 
@@ -219,15 +222,21 @@ class BilayerTargetBuilder:
         union = boxes.new_zeros((len(boxes), self.mask_size**2))
         if len(boxes) == 0:
             return union.unflatten(1, (self.mask_size, self.mask_size)), gt_indices.new_zeros(0, dtype=torch.bool)
+        if "occluders" in gt:
+            union = crop_masks(gt.occluders, boxes, gt_indices, self.mask_size)
+            return self._inside_gt_boxes(union, boxes, gt_indices, gt), torch.ones_like(gt_indices, dtype=torch.bool)
         occludes, known = self.occluder_pairs(gt, scale_factor)
         rois, occluders = occludes[:, gt_indices].T.nonzero(as_tuple=True)  # P pairs of (RoI, one of its occluders)
         crops = crop_masks(gt.masks, boxes[rois], occluders, self.mask_size).flatten(1)  # (P, S * S)
         union.scatter_reduce_(0, rois[:, None].expand_as(crops), crops, "amax")
         union = union.unflatten(1, (self.mask_size, self.mask_size))
-        if self.crop_to_gt_box:
-            gt_boxes = get_box_tensor(gt.bboxes)[gt_indices]
-            union = union * inside_boxes(gt_boxes, boxes, self.mask_size)
-        return union, known[gt_indices]
+        return self._inside_gt_boxes(union, boxes, gt_indices, gt), known[gt_indices]
+
+    def _inside_gt_boxes(self, union: Tensor, boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
+        """Occluders (n, S, S), without what lies outside of the objects' boxes where that is asked for."""
+        if not self.crop_to_gt_box:
+            return union
+        return union * inside_boxes(get_box_tensor(gt.bboxes)[gt_indices], boxes, self.mask_size)
 
 
 def _hidden(boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
