@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from eval.errors import SchemaError
 
 _MOST_SHRUNK = 200  # run lengths shrink to a fifth or so, the emptiest text to a fiftieth
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of the others zipfile unpacks more than it was asked for
 _NOTICED = 10 << 20  # bytes below which a file may shrink to whatever it does
 
 
@@ -71,6 +72,9 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _checked(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
     info = archive.getinfo(name)
+    if info.compress_type not in _METHODS:
+        problem = f"is compressed by method {info.compress_type}"
+        raise SchemaError(f"'{name}' in '{path}' {problem}. Zip it with deflate, as zips usually are.")
     if info.file_size > max(_NOTICED, _MOST_SHRUNK * info.compress_size):
         size = f"{info.file_size} bytes, of which the zip holds {info.compress_size}"
         raise SchemaError(f"'{name}' in '{path}' has {size}. That is no file of results.")

@@ -48,10 +48,12 @@ class Record:
         return SchemaError(f"{place} {problem} ({self.file}). {cure}")
 
     def integer(self, field: str) -> int:
-        """An integer that must be there."""
+        """An integer that must be there, and that 64 bits hold."""
         value = self._required(field)
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.error(field, f"is {shown(value)}, expected an integer", "Correct the record.")
+        if not -(1 << 63) <= value < 1 << 63:
+            raise self.error(field, f"is {shown(value)}, more than 64 bits hold", "Correct the record.")
         return value
 
     def positive(self, field: str) -> int:

@@ -42,6 +42,7 @@ from eval.readers.segmentation import read_mask
 from eval.readers.stream import stream_json
 from eval.readers.ytvis import read_ytvis
 from eval.runs import MaskError, decode_runs
+from vos_occ.datasets.images import read_frame
 from vos_occ.results.jsonl_reader import read_jsonl
 from vos_occ.structures.errors import InputError, UserError
 
@@ -291,6 +292,18 @@ def test_depth_constraints_that_name_no_two_regions(constraint: str) -> None:
         cocoa_dataset(Record(document, "", "gt.json"))
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\x00.png", "\ud800.png", ".", "/"])
+def test_names_that_no_image_has(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        read_frame(tmp_path / name, 6, 8)
+
+
+def test_ids_fit_64_bits(tmp_path: Path) -> None:
+    (tmp_path / "gt.json").write_text(json.dumps(coco(id=2**63)))
+    with pytest.raises(SchemaError, match="more than 64 bits hold"):
+        read_coco(tmp_path / "gt.json")
+
+
 # Text -------------------------------------------------------------------------------------------------------------
 
 
@@ -425,10 +438,18 @@ def test_names_that_a_zip_must_not_have(situation: str, members: list, message: 
         list_members(tmp_path / "a.zip")
 
 
-def test_a_zip_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
-        archive.writestr("0001.txt", bytes(64 << 20))
-    with pytest.raises(SchemaError, match="no file of results"):
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (zipfile.ZIP_DEFLATED, "no file of results"),
+        (zipfile.ZIP_BZIP2, "by method 12"),
+        (zipfile.ZIP_LZMA, "by method 14"),
+    ],
+)
+def test_a_zip_of_zeros_is_not_unpacked(method: int, message: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("0001.txt", bytes(16 << 20))
+    with pytest.raises(SchemaError, match=message):
         read_members(tmp_path / "a.zip", ["0001.txt"])
 
 

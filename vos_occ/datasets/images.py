@@ -16,7 +16,11 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is absent or no image.
     """
-    if not Path(path).is_file():
+    try:
+        exists = Path(path).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        exists = False
+    if not exists:
         raise InputError(f"Image {path} does not exist. Check the image root that goes with the annotation file.")
     return image_source.read_image(Path(path))
 
