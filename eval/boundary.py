@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as mask_api
 
-from eval.rle import Rle, ious
+from eval.rle import Rle, from_lengths, ious
 from eval.runs import decode_runs
 
 DILATION_RATIO = 0.02  # width of the boundary, of the image's diagonal
@@ -43,7 +42,8 @@ def boundaries(masks: Sequence[Rle]) -> list[Rle]:
         for i, first, pairs in zip(indices, runs.first.tolist(), runs.pairs.tolist(), strict=True):
             counts = _hollow(lengths[first : first + pairs].reshape(-1), height, reach)
             if counts is not None:
-                found[i] = _encode(counts, height, width)
+                rest = height * width - sum(counts)
+                found[i] = from_lengths([*counts, rest] if rest else counts, height, width)
     return found
 
 
@@ -124,9 +124,3 @@ def _erode(mask: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
             mask = mask[:-step] & mask[step:] if axis == 0 else mask[:, :-step] & mask[:, step:]
             size += step
     return mask
-
-
-def _encode(counts: list[int], height: int, width: int) -> Rle:
-    counts = [*counts, height * width - sum(counts)] if sum(counts) < height * width else counts
-    encoded = mask_api.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    return {"size": [height, width], "counts": encoded["counts"].decode()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
-from eval.rle import Rle, areas
+from eval.rle import Rle, areas, from_lengths
 from eval.runs import decode_runs
 
 
@@ -62,6 +62,5 @@ def _complements(masks: Sequence[Rle]) -> list[Rle]:
         lengths = np.stack([runs.background, runs.foreground], axis=1).ravel()
         for i, own in zip(indices, np.split(lengths, 2 * runs.first[1:]), strict=True):
             counts = own[1:] if own[0] == 0 else np.concatenate([[0], own])
-            encoded = mask_api.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-            complements[i] = {"size": [height, width], "counts": encoded["counts"].decode()}
+            complements[i] = from_lengths(counts.tolist(), height, width)
     return [complements[i] for i in range(len(masks))]

@@ -21,6 +21,17 @@ class Rle(TypedDict):
     counts: str
 
 
+def from_lengths(lengths: Sequence[int], height: int, width: int) -> Rle:
+    """The mask of run lengths, background first, that fill the image."""
+    encoded = mask_api.frPyObjects({"size": [height, width], "counts": list(lengths)}, height, width)
+    return {"size": [height, width], "counts": encoded["counts"].decode()}
+
+
+def empty_mask(height: int, width: int) -> Rle:
+    """A mask without a pixel."""
+    return from_lengths([height * width], height, width)
+
+
 def areas(masks: Sequence[Rle | None]) -> NDArray[np.int64]:
     """Pixels of each mask, (N,). None, a mask that is not there, has none."""
     result = np.zeros(len(masks), np.int64)

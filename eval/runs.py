@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as mask_api
+
+from eval.rle import from_lengths
 
 MOST_PIXELS = 2**31 - 1  # of a mask: positions are 32-bit here and in pycocotools
 
@@ -198,5 +199,4 @@ def canonical_code(code: str, height: int, width: int) -> str:
     lengths = lengths[lengths > 0]
     starts = np.flatnonzero(np.diff(filled, prepend=-1))
     merged = [0] * int(filled[0]) + np.add.reduceat(lengths, starts).tolist()
-    size = {"size": [height, width], "counts": merged}
-    return mask_api.frPyObjects(size, height, width)["counts"].decode()
+    return from_lengths(merged, height, width)["counts"]

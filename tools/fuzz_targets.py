@@ -22,8 +22,8 @@ from eval.evaluation import evaluate
 from eval.masks import MaskTable, compare_masks
 from eval.protocols.bdd100k_rules import VOCABULARY
 from eval.protocols.mots_sequences import compare_tables
-from eval.readers.amodal import read_amodal_results
 from eval.readers.amodal_formats import amodal_dataset
+from eval.readers.amodal_results import read_amodal_results
 from eval.readers.bdd_bitmask import find_bitmasks, read_bitmasks
 from eval.readers.coco import read_coco, read_coco_results
 from eval.readers.coco_index import index_coco, index_coco_results

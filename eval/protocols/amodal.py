@@ -1,6 +1,6 @@
 """Amodal instance segmentation by classes: KINS, COCOA-cls and D2SA. COCOA, which has no classes, is in `cocoa`.
 
-Which mask of a results record is what: `eval.readers.amodal`. Visible and invisible masks are scored where the
+Which mask of a results record is what: `eval.readers.amodal_results`. Visible and invisible masks are scored where the
 results have them. `overall` holds the means over classes, `summary` the first of them. KINS' own evaluator was never
 published; its numbers in papers are COCOeval's on amodal masks.
 """
@@ -23,7 +23,8 @@ from eval.protocols.amodal_cocoeval import cocoeval_numbers
 from eval.protocols.cocoa import COCOA
 from eval.protocols.options import choice, number
 from eval.protocols.protocol import Column, Protocol, Request
-from eval.readers.amodal import AmodalDataset, AmodalObject, AmodalResult, Extent, read_amodal_results
+from eval.readers.amodal import AmodalDataset, AmodalObject
+from eval.readers.amodal_results import AmodalResult, Extent, read_amodal_results
 from eval.readers.kins import kins_dataset
 from eval.readers.record import Record, load_object
 from eval.readers.visible_mask import visible_mask_dataset

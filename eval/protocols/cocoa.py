@@ -16,7 +16,7 @@ from eval.errors import SchemaError
 from eval.image_ap import ImageObject, image_groups
 from eval.protocols.options import choice
 from eval.protocols.protocol import Column, Job, Protocol, Request
-from eval.readers.amodal import AmodalResult, Extent, read_amodal_results
+from eval.readers.amodal_results import AmodalResult, Extent, read_amodal_results
 from eval.readers.cocoa import REGION, cocoa_dataset
 from eval.readers.record import load_object
 from eval.rle import Rle

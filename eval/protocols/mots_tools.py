@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pycocotools import mask as mask_api
-
 from eval.mots_tools_clear import MotsToolsCounts, mots_tools_clear
 from eval.protocols.mots_sequences import (
     MotsSequence,
@@ -30,6 +28,7 @@ from eval.protocols.mots_sequences import (
 )
 from eval.protocols.protocol import Column, Protocol, Request
 from eval.readers.mots import CLASSES, MotsRows
+from eval.rle import empty_mask
 from eval.scores import Number, Scores
 
 VERSION = "mots_tools f5689df"
@@ -101,8 +100,7 @@ class MotsToolsJob:
 def _resized(rows: MotsRows, height: int, width: int) -> MotsRows:
     """Masks of another size, which match nothing, as empty ones of the right size."""
     wrong = (rows.heights != height) | (rows.widths != width)
-    empty = {"size": [height, width], "counts": [height * width]}
-    nothing = mask_api.frPyObjects(empty, height, width)["counts"].decode()
+    nothing = empty_mask(height, width)["counts"]
     counts = [nothing if is_wrong else code for code, is_wrong in zip(rows.counts, wrong.tolist(), strict=True)]
     numbers = rows.numbers.copy()
     numbers[3:] = [[height], [width]]

@@ -2,9 +2,9 @@
 
 Ground truth: KINS (2019, 2020), COCOA, COCOA-cls, D2SA or a COCO file of the synthetic world.
 Results: a list with one record per object whose box was given: `image_id`, `annotation_id` (or `id`: that of the
-object; for a region of COCOA 1000 * id of its annotation + place in it, from 1), masks (see `eval.readers.amodal`),
-`category_id` (left out: the class was given), and `in_front_of`, the annotation ids of the objects that it hides part
-of, if order is to be scored.
+object; for a region of COCOA 1000 * id of its annotation + place in it, from 1), masks (which is which:
+`eval.readers.amodal_results`), `category_id` (left out: the class was given), and `in_front_of`, the annotation ids of
+the objects that it hides part of, if order is to be scored.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from eval.occlusion_miou import (
 )
 from eval.protocols.options import choice, number
 from eval.protocols.protocol import Column, Job, Protocol, Request
-from eval.readers.amodal import AmodalDataset, AmodalObject, AmodalResult, Extent, read_amodal_results
+from eval.readers.amodal import AmodalDataset, AmodalObject
 from eval.readers.amodal_formats import amodal_dataset
+from eval.readers.amodal_results import AmodalResult, Extent, read_amodal_results
 from eval.readers.record import by_id, load_object
 from eval.scores import Number, Scores
 

@@ -1,44 +1,24 @@
-"""Amodal annotations of all datasets as one thing, and amodal results.
+"""Amodal annotations of all datasets as one thing.
 
 The annotation formats are decoded in `kins`, `cocoa` and `visible_mask` (COCOA-cls, D2SA and our synthetic world).
 All of them leave the same: an amodal and a visible mask for every object, never one without the other.
-
-Results are COCO's list of records. The mask that a record gives is found so:
-
-| fields of the record | amodal mask | visible mask |
-| --- | --- | --- |
-| `amodal_segmentation`, `visible_segmentation` | the one | the other |
-| `segmentation`, `visible_segmentation` | `segmentation` | the other |
-| `segmentation`, `amodal_segmentation` | the other | `segmentation` |
-| `segmentation` alone | `segmentation` (or, if asked for, none) | none (or, if asked for, `segmentation`) |
-
-`amodal_mask` and `amodalMask` (amodalAPI) are read as `amodal_segmentation`, `visible_mask` as `visible_segmentation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.readers.coco import Box, Image, read_images
-from eval.readers.record import Category, Record, by_id, categories, load_json, records, refuse_strangers, table
+from eval.readers.record import Category, Record, by_id, categories, refuse_strangers, table
 from eval.readers.segmentation import WrittenMask, read_masks
-from eval.rle import Rle
+from eval.rle import Rle, areas, empty_mask
 
-Extent = Literal["amodal", "visible"]
-Presence = Literal["required", "optional", "unread"]
 Masks = Mapping[str, Rle | None]  # by field
-
-_EXTENTS: tuple[Extent, Extent] = ("amodal", "visible")
-_NAMES: Mapping[Extent, tuple[str, ...]] = {
-    "amodal": ("amodal_segmentation", "amodal_mask", "amodalMask"),
-    "visible": ("visible_segmentation", "visible_mask"),
-}
 
 
 @dataclass(frozen=True)
@@ -96,111 +76,6 @@ class AmodalDataset:
         return f"AmodalDataset({self.file}: {len(self.images)} images, {len(self.objects)} objects)"
 
 
-@dataclass(frozen=True)
-class AmodalResult:
-    """One predicted object; which of the masks it has is for the protocol to require.
-
-    Attributes:
-        where: Its place in the file, for errors.
-        image_id: The image.
-        category_id: The category; None where the record leaves it out.
-        score: Confidence; None where the record leaves it out.
-        amodal, visible: Its masks.
-        segmentation: The mask under that name, whichever of them it is.
-        area: As the record states it.
-        annotation_id: The object of the ground truth whose box was given to the model.
-        in_front_of: Annotation ids of the objects that it is said to hide part of.
-    """
-
-    where: str
-    image_id: int
-    category_id: int | None
-    score: float | None
-    amodal: Rle | None
-    visible: Rle | None
-    segmentation: Rle | None
-    area: float | None
-    annotation_id: int | None
-    in_front_of: tuple[int, ...] | None
-
-
-def read_amodal_results(
-    path: str | Path,
-    dataset: AmodalDataset,
-    *,
-    lone: Extent = "amodal",
-    classes: Presence = "required",
-    scores: Presence = "required",
-) -> list[AmodalResult]:
-    """Read a results file, in file order.
-
-    Args:
-        path: The file.
-        dataset: What it answers.
-        lone: Which mask `segmentation` is where a record has no other.
-        classes: Whether every record must name a category of the dataset.
-        scores: Whether every record must have a score.
-
-    Raises:
-        SchemaError: There is no such file, or a record does not fit the dataset.
-    """
-    images, names = by_id(dataset.images), by_id(dataset.categories)
-    written = list(records(load_json(path), "", Path(path).name))
-    fields = ("segmentation", *(field for extent in _EXTENTS for field in _NAMES[extent]))
-    results = [
-        _result(record, masks, names, lone, classes, scores)
-        for record, masks in zip(written, masks_of(written, images, lambda record: fields), strict=True)
-    ]
-    image_of_object = {thing.id: thing.image_id for thing in dataset.objects}
-    for record, result in zip(written, results, strict=True):
-        behind, own = result.in_front_of, result.annotation_id
-        refuse_strangers(record, "in_front_of", behind, image_of_object, own, result.image_id)
-    return results
-
-
-def _result(
-    record: Record,
-    masks: Masks,
-    names: Mapping[int, Category],
-    lone: Extent,
-    classes: Presence,
-    scores: Presence,
-) -> AmodalResult:
-    amodal, visible = _extents(record, masks, lone)
-    return AmodalResult(
-        where=record.where,
-        image_id=record.integer("image_id"),
-        category_id=record.known("category_id", names, "category") if _asked(record, "category_id", classes) else None,
-        score=record.number("score") if _asked(record, "score", scores) else None,
-        amodal=amodal,
-        visible=visible,
-        segmentation=masks["segmentation"],
-        area=record.size("area") if record.values.get("area") is not None else None,
-        annotation_id=_annotation_id(record),
-        in_front_of=ids(record, "in_front_of"),
-    )
-
-
-def _asked(record: Record, field: str, presence: Presence) -> bool:
-    return presence == "required" or (presence == "optional" and record.values.get(field) is not None)
-
-
-def _extents(record: Record, masks: Masks, lone: Extent) -> tuple[Rle | None, Rle | None]:
-    """The amodal and the visible mask; `segmentation` is the one that has no name of its own."""
-    found = {extent: next(filter(None, (masks[field] for field in _NAMES[extent])), None) for extent in _EXTENTS}
-    unnamed = [extent for extent in _EXTENTS if found[extent] is None]
-    if unnamed:
-        found[lone if len(unnamed) == 2 else unnamed[0]] = masks["segmentation"]
-    if found["amodal"] is None and found["visible"] is None:
-        raise record.error("", "has no mask", "Add segmentation or remove the record.")
-    return found["amodal"], found["visible"]
-
-
-def _annotation_id(record: Record) -> int | None:
-    named = [field for field in ("annotation_id", "id") if record.values.get(field) is not None]
-    return record.integer(named[0]) if named else None
-
-
 def ids(record: Record, field: str) -> tuple[int, ...] | None:
     """A list of ids, or None where it is null or missing."""
     value = record.ids(record.values.get(field), field)
@@ -228,39 +103,25 @@ def _wrapped(value: Any) -> Any:
     return [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
 
 
-def required(record: Record, masks: Masks, field: str, what: str) -> Rle:
-    """A mask without which there is nothing to score.
+def require_mask(record: Record, masks: Masks, field: str) -> Rle:
+    """The amodal mask of a record.
 
     Raises:
         SchemaError: It is missing or null.
     """
     mask = masks[field]
     if mask is None:
-        raise record.error(field, f"is missing, expected the {what} mask", "Is this a file of another format?")
+        raise record.error(field, "is missing, expected the amodal mask", "Is this a file of another format?")
     return mask
 
 
-def empty_mask(image: Image) -> Rle:
-    """A mask without a pixel."""
-    encoded = mask_api.frPyObjects(
-        {"size": [image.height, image.width], "counts": [image.height * image.width]}, image.height, image.width
-    )
-    return {"size": [image.height, image.width], "counts": encoded["counts"].decode()}
-
-
-def box_of(record: Record, field: str, mask: Rle) -> Box:
-    """The box that a record states, or that of its mask."""
-    value: Any = record.values.get(field)
-    if value is not None:
+def box_of(record: Record, field: str | None, mask: Rle) -> Box:
+    """The box that a record states in a field, or that of its mask."""
+    value: Any = None if field is None else record.values.get(field)
+    if field is not None and value is not None:
         return record.box(value, field)
     x, y, width, height = mask_api.toBbox(mask).tolist()
     return x, y, width, height
-
-
-def area_of(record: Record, mask: Rle, *fields: str) -> float:
-    """The area that a record states in the first of some fields, or that of its mask."""
-    stated = [field for field in fields if record.values.get(field) is not None]
-    return record.size(stated[0]) if stated else float(mask_api.area(mask))
 
 
 def require_annotations(document: Record) -> None:
@@ -281,6 +142,42 @@ class WrittenObject:
     image: Image
     category_id: int
     masks: Masks
+
+    def required(self, field: str) -> Rle:
+        """The amodal mask, without which there is nothing to score.
+
+        Raises:
+            SchemaError: It is missing or null.
+        """
+        return require_mask(self.record, self.masks, field)
+
+    def or_empty(self, field: str) -> Rle:
+        """A mask, without a pixel where it is null or missing."""
+        return self.masks[field] or empty_mask(self.image.height, self.image.width)
+
+    def instance(
+        self, amodal: Rle, visible: Rle, *, boxes: tuple[str, str | None], area: Sequence[str] = ()
+    ) -> AmodalObject:
+        """The object, as far as all formats have the same of it.
+
+        Args:
+            amodal, visible: Its masks.
+            boxes: Fields that state the amodal and the visible box; those of the masks where they do not.
+            area: Fields of which the first that is there states the amodal area; that of the mask where none does.
+        """
+        record = self.record
+        stated = [field for field in area if record.values.get(field) is not None]
+        return AmodalObject(
+            id=record.integer("id"),
+            image_id=self.image.id,
+            category_id=self.category_id,
+            amodal=amodal,
+            visible=visible,
+            amodal_box=box_of(record, boxes[0], amodal),
+            visible_box=box_of(record, boxes[1], visible),
+            area=record.size(stated[0]) if stated else float(areas([amodal])[0]),
+            iscrowd=record.flag("iscrowd"),
+        )
 
 
 def coco_like(

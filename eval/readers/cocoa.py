@@ -13,22 +13,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from pycocotools import mask as mask_api
-
 from eval.readers.amodal import (
     AmodalDataset,
     AmodalObject,
     Masks,
-    area_of,
     box_of,
-    empty_mask,
     masks_of,
     require_annotations,
-    required,
+    require_mask,
 )
 from eval.readers.coco import Image, read_images
 from eval.readers.record import Category, Record, by_id, records, shown, table
-from eval.rle import Rle, ious
+from eval.rle import Rle, areas, empty_mask, ious
 
 REGION_STEP = 1000  # regions have no ids; ours are 1000 * id of the annotation + place in it, from 1
 REGION = Category(1, "region")
@@ -75,7 +71,7 @@ def _objects(
     annotation: Record, regions: Sequence[Record], masks: Sequence[Masks], image: Image
 ) -> Iterator[AmodalObject]:
     first_id = annotation.integer("id") * REGION_STEP + 1
-    amodal = [required(r, m, "segmentation", "amodal") for r, m in zip(regions, masks, strict=True)]
+    amodal = [require_mask(r, m, "segmentation") for r, m in zip(regions, masks, strict=True)]
     behind = _constraints(annotation, len(regions))
     if behind is None:
         behind = _behind(regions, amodal)
@@ -88,8 +84,7 @@ def _object(
     record: Record, image: Image, amodal: Rle, visible: Rle | None, number: int, behind: tuple[int, ...]
 ) -> AmodalObject:
     rate = record.fraction(record.number("occlude_rate"), "occlude_rate")
-    visible = visible or (empty_mask(image) if rate == 1 else amodal)
-    x, y, width, height = mask_api.toBbox(visible).tolist()
+    visible = visible or (empty_mask(image.height, image.width) if rate == 1 else amodal)
     return AmodalObject(
         id=number,
         image_id=image.id,
@@ -97,8 +92,8 @@ def _object(
         amodal=amodal,
         visible=visible,
         amodal_box=box_of(record, "bbox", amodal),
-        visible_box=(x, y, width, height),
-        area=area_of(record, amodal, "area"),
+        visible_box=box_of(record, None, visible),
+        area=record.size("area") if record.values.get("area") is not None else float(areas([amodal])[0]),
         occlude_rate=rate,
         is_stuff=record.flag("isStuff"),
         in_front_of=behind,

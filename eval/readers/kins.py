@@ -11,16 +11,9 @@ Source: the README of the dataset's repository (update of 16.02.2020) and public
 
 from __future__ import annotations
 
-from eval.readers.amodal import (
-    AmodalDataset,
-    AmodalObject,
-    WrittenObject,
-    area_of,
-    box_of,
-    coco_like,
-    empty_mask,
-    required,
-)
+from dataclasses import replace
+
+from eval.readers.amodal import AmodalDataset, AmodalObject, WrittenObject, coco_like
 from eval.readers.record import Record
 
 
@@ -44,18 +37,13 @@ def _fields(record: Record) -> tuple[str, str]:
 def _object(written: WrittenObject) -> AmodalObject:
     record = written.record
     is_2020 = "a_segm" in record.values
-    amodal_name, visible_name = _fields(record)
-    amodal = required(record, written.masks, amodal_name, "amodal")
-    visible = written.masks[visible_name] or empty_mask(written.image)
-    return AmodalObject(
-        id=record.integer("id"),
-        image_id=written.image.id,
-        category_id=written.category_id,
-        amodal=amodal,
-        visible=visible,
-        amodal_box=box_of(record, "a_bbox" if is_2020 else "bbox", amodal),
-        visible_box=box_of(record, "i_bbox" if is_2020 else "inmodal_bbox", visible),
-        area=area_of(record, amodal, *(("a_area", "area") if is_2020 else ("area",))),
-        iscrowd=record.flag("iscrowd"),
-        cluster=(record.integer("oco_id"), record.integer("ico_id")) if "oco_id" in record.values else None,
+    amodal, visible = _fields(record)
+    thing = written.instance(
+        written.required(amodal),
+        written.or_empty(visible),
+        boxes=("a_bbox", "i_bbox") if is_2020 else ("bbox", "inmodal_bbox"),
+        area=("a_area", "area") if is_2020 else ("area",),
     )
+    if "oco_id" not in record.values:
+        return thing
+    return replace(thing, cluster=(record.integer("oco_id"), record.integer("ico_id")))

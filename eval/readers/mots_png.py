@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.readers.mots import MotsRows
 from eval.readers.png import PngError, bit_depth, read_png
+from eval.rle import from_lengths
 
 INSTANCES_PER_CLASS = 1000
 
@@ -63,8 +63,7 @@ def masks_of(labels: NDArray) -> dict[int, str]:
         edges = np.stack([starts[values == value], ends[values == value]], 1).reshape(-1)
         runs = np.diff(edges, prepend=0, append=len(flat)).tolist()
         runs = runs[:-1] if runs[-1] == 0 else runs
-        size = {"size": list(labels.shape), "counts": runs}
-        masks[int(value)] = mask_api.frPyObjects(size, *labels.shape)["counts"].decode()
+        masks[int(value)] = from_lengths(runs, *labels.shape)["counts"]
     return masks
 
 

@@ -16,6 +16,7 @@ from eval.masks import MaskTable
 from eval.readers.bezier_polygon import BezierError, fill_polygons
 from eval.readers.record import LARGEST_IMAGE, Record, shown
 from eval.readers.scalabel import frame_index
+from eval.rle import empty_mask
 
 _FLAGS = ("ignored", "crowd", "occluded", "truncated")
 
@@ -169,8 +170,7 @@ class _Rows:
                 f"is [{height}, {width}], but the masks of this video have [height, width] {list(self.size)}",
                 "Export masks at the size of the frames.",
             )
-        size = list(self.size)
-        return mask_api.frPyObjects({"size": size, "counts": [math.prod(size)]}, *size)["counts"].decode()
+        return empty_mask(*self.size)["counts"]
 
     def _filled(self, label: dict[str, Any], i: int, frame: Record) -> str:
         if self.predicted:

@@ -18,7 +18,7 @@ from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.readers.record import Record, shown
-from eval.rle import Rle
+from eval.rle import Rle, from_lengths
 from eval.runs import MOST_PIXELS, MaskError, canonical_code, decode_runs
 
 _CURE = "Export the mask again, or write null."
@@ -112,8 +112,7 @@ def _from_list(mask: WrittenMask, counts: list[int]) -> str:
         raise mask.error(
             f"covers {shown(sum(counts))} pixels, but the image has {mask.height} x {mask.width}", _CURE, ".counts"
         )
-    encoded = mask_api.frPyObjects({"size": [mask.height, mask.width], "counts": counts}, mask.height, mask.width)
-    return encoded["counts"].decode()
+    return from_lengths(counts, mask.height, mask.width)["counts"]
 
 
 def _shares(masks: Sequence[Rle | None], indices: Sequence[int]) -> Iterator[list[int]]:

@@ -9,19 +9,9 @@ order.
 
 from __future__ import annotations
 
-from pycocotools import mask as mask_api
+from dataclasses import replace
 
-from eval.readers.amodal import (
-    AmodalDataset,
-    AmodalObject,
-    WrittenObject,
-    area_of,
-    box_of,
-    coco_like,
-    empty_mask,
-    ids,
-    required,
-)
+from eval.readers.amodal import AmodalDataset, AmodalObject, WrittenObject, coco_like, ids
 from eval.readers.record import Record
 from eval.rle import Rle
 
@@ -45,23 +35,10 @@ def synthetic_dataset(document: Record) -> AmodalDataset:
 
 
 def _object(written: WrittenObject) -> AmodalObject:
-    record = written.record
-    amodal = required(record, written.masks, "segmentation", "amodal")
-    rate = record.fraction(record.values.get("occlude_rate"), "occlude_rate")
+    amodal = written.required("segmentation")
+    rate = written.record.fraction(written.record.values.get("occlude_rate"), "occlude_rate")
     visible = _visible(written, amodal, rate)
-    x, y, width, height = mask_api.toBbox(visible).tolist()
-    return AmodalObject(
-        id=record.integer("id"),
-        image_id=written.image.id,
-        category_id=written.category_id,
-        amodal=amodal,
-        visible=visible,
-        amodal_box=box_of(record, "bbox", amodal),
-        visible_box=(x, y, width, height),
-        area=area_of(record, amodal, "area"),
-        iscrowd=record.flag("iscrowd"),
-        occlude_rate=rate,
-    )
+    return replace(written.instance(amodal, visible, boxes=("bbox", None), area=("area",)), occlude_rate=rate)
 
 
 def _visible(written: WrittenObject, amodal: Rle, rate: float | None) -> Rle:
@@ -73,23 +50,14 @@ def _visible(written: WrittenObject, amodal: Rle, rate: float | None) -> Rle:
             f"is missing, but occlude_rate is {'missing too' if rate is None else rate}",
             "Add the visible mask, or occlude_rate 0 if nothing is hidden.",
         )
-    return written.masks["visible_mask"] or empty_mask(written.image)
+    return written.or_empty("visible_mask")
 
 
 def _synthetic(written: WrittenObject) -> AmodalObject:
     record = written.record
-    amodal = required(record, written.masks, "amodal_segmentation", "amodal")
-    visible = written.masks["segmentation"] or empty_mask(written.image)
-    return AmodalObject(
-        id=record.integer("id"),
-        image_id=written.image.id,
-        category_id=written.category_id,
-        amodal=amodal,
-        visible=visible,
-        amodal_box=box_of(record, "amodal_bbox", amodal),
-        visible_box=box_of(record, "bbox", visible),
-        area=area_of(record, amodal),
-        iscrowd=record.flag("iscrowd"),
+    amodal, visible = written.required("amodal_segmentation"), written.or_empty("segmentation")
+    return replace(
+        written.instance(amodal, visible, boxes=("amodal_bbox", "bbox")),
         occlude_rate=record.fraction(record.values.get("hidden"), "hidden"),
         in_front_of=ids(record, "in_front_of"),
     )

@@ -13,8 +13,9 @@ from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
 from eval.parts import hidden_fractions, hidden_parts, shared_pixels
-from eval.readers.amodal import AmodalDataset, read_amodal_results
+from eval.readers.amodal import AmodalDataset
 from eval.readers.amodal_formats import amodal_dataset
+from eval.readers.amodal_results import read_amodal_results
 from eval.readers.cocoa import REGION_STEP
 from eval.readers.record import Record
 from eval.rle import Rle, areas
