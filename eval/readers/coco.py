@@ -201,16 +201,10 @@ def decode_results(
             category_id=record.known("category_id", names, "category"),
             mask=mask,
             bbox=box,
-            score=_any_score(record) if official else record.number("score"),
+            score=record.any_number("score", missing=math.nan) if official else record.number("score"),
         )
         for record, (mask, box) in zip(written, _extents(written, images, masks, official), strict=True)
     ]
-
-
-def _any_score(record: Record) -> float:
-    """A number that need not be finite; NaN where there is none."""
-    value = record.values.get("score", math.nan)
-    return value if isinstance(value, float) else record.number("score")
 
 
 def _image(record: Record) -> Image:
@@ -267,7 +261,7 @@ def _extents(
         record.values.get("segmentation") if masks or not record.values.get("bbox") else None for record in written
     ]
     wanted = [_written(record, images, value, "segmentation") for record, value in zip(written, values, strict=True)]
-    read = read_masks([_of_own_size(mask) for mask in wanted] if own_size else wanted)
+    read = read_masks([mask.of_own_size() for mask in wanted] if own_size else wanted)
     return [(mask, _box(record, mask)) for record, mask in zip(written, read, strict=True)]
 
 
@@ -278,11 +272,3 @@ def _box(record: Record, mask: Rle | None) -> Box:
         raise record.error("", "has neither segmentation nor bbox", "Add one or remove the record.")
     x, y, width, height = mask_api.toBbox(mask).tolist()
     return x, y, width, height
-
-
-def _of_own_size(mask: WrittenMask) -> WrittenMask:
-    """As if the image had the size that an RLE states."""
-    size = mask.value.get("size") if isinstance(mask.value, dict) else None
-    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        return mask
-    return mask._replace(height=size[0], width=size[1])

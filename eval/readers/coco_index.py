@@ -11,8 +11,8 @@ from typing import Any
 
 from eval.errors import RequestError, SchemaError
 from eval.readers.coco import Image, read_images
-from eval.readers.record import Category, Record, by_id, categories, shown
-from eval.readers.stream import Item, stream_json
+from eval.readers.record import Category, Record, as_record, by_id, categories
+from eval.readers.stream import stream_json
 
 _Place = tuple[str, int, int]  # such as "annotations[12]", offset and length in the file
 
@@ -72,7 +72,7 @@ def index_coco(path: Path, *, official: bool = False) -> CocoIndex:
     first: Mapping[str, Any] | None = None
     for item in stream_json(path):
         if item.member == "annotations" and item.index is not None:
-            record = _record(item, path)
+            record = as_record(item.value, item.where, path.name)
             rows.append((record.integer("id"), record.integer("image_id"), (item.where, item.offset, item.length)))
             first = first or item.value
         elif item.index is None:
@@ -108,7 +108,7 @@ def index_coco_results(path: Path, images: Mapping[int, Image], *, official: boo
     for item in stream_json(path):
         if item.member or item.index is None:
             raise SchemaError(f"{path.name} holds an object, expected a list of detections. Is it an annotation file?")
-        record = _record(item, path)
+        record = as_record(item.value, item.where, path.name)
         rows.append((record.integer("image_id"), (item.where, item.offset, item.length)))
         first = first or item.value
     if official and not rows:
@@ -119,13 +119,6 @@ def index_coco_results(path: Path, images: Mapping[int, Image], *, official: boo
             "correspond to current coco set. Remove them."
         )
     return ImageRecords(path, _by_image(rows, images, path), first)
-
-
-def _record(item: Item, path: Path) -> Record:
-    if not isinstance(item.value, dict):
-        problem = f"{item.where} is {shown(item.value)}, expected an object ({path.name}). Correct the record."
-        raise SchemaError(problem)
-    return Record(item.value, item.where, path.name)
 
 
 def _by_image(

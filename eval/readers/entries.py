@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import SchemaError
-from eval.readers.record import Record, shown
+from eval.readers.record import Record, as_record
 from eval.readers.stream import Item, read_item, stream_json
 
 
@@ -25,10 +25,8 @@ class Entry:
     """
 
     def __init__(self, path: Path, item: Item, whole: bool) -> None:
-        if not isinstance(item.value, dict):
-            problem = f"is {shown(item.value)}, expected an object"
-            raise SchemaError(f"{item.where} {problem} ({path.name}). Correct the record.")
-        self.record = Record(item.value if whole else _without_lists(item.value), item.where, path.name)
+        record = as_record(item.value, item.where, path.name)
+        self.record = record if whole else Record(_without_lists(record.values), item.where, path.name)
         self.whole = whole
         self._place = path, item.offset, item.length
 

@@ -76,6 +76,11 @@ class Record:
         """A finite number that must be there."""
         return self.finite(self._required(field), field)
 
+    def any_number(self, field: str, missing: float | None = None) -> float:
+        """A number that need not be finite, and may be missing if there is one to stand for it."""
+        value = self.values.get(field, missing)
+        return value if isinstance(value, float) else self.number(field)
+
     def finite(self, value: Any, field: str) -> float:
         """Check a value that was taken out of the record."""
         if not is_number(value):
@@ -213,10 +218,14 @@ def records(value: Any, where: str, file: str) -> Iterator[Record]:
     if not isinstance(value, list):
         raise SchemaError(f"{where or 'The file'} is {shown(value)}, expected a list ({file}). Correct the file.")
     for i, values in enumerate(value):
-        place = f"{where}[{i}]"
-        if not isinstance(values, dict):
-            raise SchemaError(f"{place} is {shown(values)}, expected an object ({file}). Correct the record.")
-        yield Record(values, place, file)
+        yield as_record(values, f"{where}[{i}]", file)
+
+
+def as_record(value: Any, where: str, file: str) -> Record:
+    """A value that must be an object."""
+    if not isinstance(value, dict):
+        raise SchemaError(f"{where} is {shown(value)}, expected an object ({file}). Correct the record.")
+    return Record(value, where, file)
 
 
 def table(document: Record, field: str, read: Callable[[Record], Item]) -> tuple[Item, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import SchemaError
-from eval.readers.record import Record, load_json, records, shown
+from eval.readers.record import Record, as_record, load_json, records, shown
 from eval.readers.stream import read_item, stream_json
 
 _KEPT = 64 << 20  # bytes of a file with several videos that is parsed as a whole: some four times that in memory
@@ -159,9 +159,7 @@ def _index(file: Path) -> dict[str, list[_Place]]:
 
 
 def _frame(value: Any, where: str, file: Path) -> Record:
-    if not isinstance(value, dict):
-        raise SchemaError(f"{where} is {shown(value)}, expected an object ({file.name}). Correct the record.")
-    return _named(Record(value, where, file.name))
+    return _named(as_record(value, where, file.name))
 
 
 def _named(record: Record) -> Record:

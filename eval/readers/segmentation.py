@@ -46,6 +46,13 @@ class WrittenMask(NamedTuple):
         """What to raise about this mask; `within` is the place in the field."""
         return self.record.error(f"{self.field}{within}", problem, cure)
 
+    def of_own_size(self) -> WrittenMask:
+        """As if the image had the size that an RLE states: what the official evaluators accept."""
+        size = self.value.get("size") if isinstance(self.value, dict) else None
+        if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+            return self
+        return self._replace(height=size[0], width=size[1])
+
 
 def read_masks(written: Sequence[WrittenMask]) -> list[Rle | None]:
     """Decode the segmentations of one file.

@@ -67,21 +67,7 @@ def read_masks_of_any_size(track: WrittenTrack) -> TrackMasks:
     Raises:
         SchemaError: A value is no mask, or its run lengths do not fill its size.
     """
-    sizes = [_own_size(value) or (track.height, track.width) for value in track.values]
-    masks = read_masks(
-        [
-            WrittenMask(value, *size, track.record, f"{track.field}[{t}]")
-            for t, (value, size) in enumerate(zip(track.values, sizes, strict=True))
-        ]
-    )
-    return TrackMasks(tuple(masks), TubeRuns.of(masks))
-
-
-def _own_size(value: Any) -> tuple[int, int] | None:
-    size = value.get("size") if isinstance(value, dict) else None
-    if isinstance(size, list) and len(size) == 2 and all(type(pixels) is int and pixels > 0 for pixels in size):
-        return size[0], size[1]
-    return None
+    return _decoded([mask.of_own_size() for mask in _written(track)])
 
 
 def _shares(written: Sequence[WrittenTrack]) -> Iterator[list[tuple[WrittenTrack, list[str] | None]]]:
@@ -120,23 +106,25 @@ def _read_share(share: Sequence[tuple[WrittenTrack, list[str] | None]]) -> Itera
     try:
         runs = decode_runs([code for _, codes in share for code in codes or ()], height, width)
     except MaskError:
-        yield from (_read_written(track) for track, _ in share)  # raises for the first that is broken
+        yield from (_decoded(_written(track)) for track, _ in share)  # raises for the first that is broken
         return
     decoded, start = TubeRuns.of_runs(runs, height, width), 0
     for track, codes in share:
         first, start = start, start + len(codes or ())
         if codes is None or not runs.canonical[first:start].all():
-            yield _read_written(track)
+            yield _decoded(_written(track))
         else:
             there = np.array([value is not None for value in track.values], bool)
             yield TrackMasks(tuple(track.values), decoded.spread(first, there))
 
 
-def _read_written(track: WrittenTrack) -> TrackMasks:
-    masks = read_masks(
-        [
-            WrittenMask(value, track.height, track.width, track.record, f"{track.field}[{t}]")
-            for t, value in enumerate(track.values)
-        ]
-    )
+def _written(track: WrittenTrack) -> list[WrittenMask]:
+    return [
+        WrittenMask(value, track.height, track.width, track.record, f"{track.field}[{t}]")
+        for t, value in enumerate(track.values)
+    ]
+
+
+def _decoded(written: Sequence[WrittenMask]) -> TrackMasks:
+    masks = read_masks(written)
     return TrackMasks(tuple(masks), TubeRuns.of(masks))

@@ -162,7 +162,7 @@ def result_tubes(found: Sequence[Record], videos: Sequence[Video], official: boo
     Raises:
         SchemaError: A record does not fit its video.
     """
-    scores = [_any_score(record) if official else record.number("score") for record in found]
+    scores = [record.any_number("score") if official else record.number("score") for record in found]
     masks = _read_masks(found, videos, "segmentations", official)
     return [
         Tube(video.id, record.integer("category_id"), tube.masks, score, runs=tube.runs)
@@ -274,12 +274,6 @@ def _any_entries(record: Record, field: str) -> list[Any]:
     """A list of any length."""
     values = record.values.get(field)
     return values if isinstance(values, list) else record.entries(field, 1, "its video")
-
-
-def _any_score(record: Record) -> float:
-    """A number that need not be finite."""
-    value = record.values.get("score")
-    return value if isinstance(value, float) else record.number("score")
 
 
 def _read_masks(
