@@ -20,8 +20,8 @@ from eval.average_precision import NAMES, AveragePrecision, Curves, Matches, nam
 from eval.errors import RequestError, SchemaError
 from eval.protocols.official_ytvis import verify
 from eval.protocols.protocol import Column, Protocol, Request
-from eval.readers.ytvis import Video, annotation_tubes, result_tubes
 from eval.readers.ytvis_index import ByVideo, index_annotations, index_results, result_files
+from eval.readers.ytvis_tubes import Video, annotation_tubes, result_tubes
 from eval.scores import Number, Scores
 from eval.tube_ap import Tube, best, match_video
 

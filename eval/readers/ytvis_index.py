@@ -18,7 +18,7 @@ from eval.readers.archive import is_zip, list_members, unpack_member
 from eval.readers.entries import Entry, list_entries
 from eval.readers.record import Category, Record, by_id, categories, table
 from eval.readers.stream import stream_json
-from eval.readers.ytvis import Video, read_video
+from eval.readers.ytvis_tubes import Video, read_video
 
 ByVideo = Mapping[int, Sequence[Entry]]
 
