@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _LONGEST = 1000  # characters
 
 
@@ -13,6 +15,12 @@ def one_line(message: str) -> str:
     if not message.isprintable():
         message = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
     return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 203]}...{message[-200:]}"
+
+
+def listed(names: Iterable[object]) -> str:
+    """Up to five of what a message is about, and how many more there are."""
+    names = list(names)
+    return ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 class EvalError(ValueError):

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.errors import SchemaError
+from eval.errors import SchemaError, listed
 from eval.masks import MaskPairs, MaskTable, compare_masks
 from eval.protocols.bdd100k_rules import VOCABULARY, ClassSequence, Objects, SegTrackRules, VideoCounts, class_sequences
 from eval.protocols.bdd100k_verify import verify
-from eval.protocols.bdd100k_videos import listed, pair_files, pair_frames, pair_videos
+from eval.protocols.bdd100k_videos import pair_files, pair_frames, pair_videos
 from eval.protocols.protocol import Column, Protocol, Request
 from eval.readers.bdd_bitmask import OCCLUDED, Instances, compare_codes, find_bitmasks, read_instances
 from eval.readers.scalabel import ScalabelLabels

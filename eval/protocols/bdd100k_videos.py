@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eval.errors import SchemaError
+from eval.errors import SchemaError, listed
 from eval.protocols.protocol import Request
 from eval.readers.record import Record
 from eval.readers.scalabel import frame_index
 
 Key = int | str
-
-
-def listed(names: Iterable[object]) -> str:
-    """Up to five names."""
-    names = list(names)
-    return ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def pair_videos(
@@ -38,9 +32,8 @@ def pair_videos(
     if not gt:
         raise SchemaError(f"'{request.gt}' has no frames. Name the ground truth.")
     if request.official and len(gt) == len(pred):
-        warning = (
-            f"Videos are compared in the order of their names, but their names differ: {listed(set(pred) - set(gt))}."
-        )
+        strange = sorted(set(pred) - set(gt))
+        warning = f"Videos are compared in the order of their names, but their names differ: {listed(strange)}."
         return list(zip(gt, pred, strict=True)), (warning,) if list(gt) != list(pred) else ()
     extra, missing = sorted(set(pred) - set(gt)), sorted(set(gt) - set(pred))
     if extra:

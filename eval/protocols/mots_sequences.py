@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
-from eval.errors import SchemaError
+from eval.errors import SchemaError, listed
 from eval.masks import MaskPairs, MaskTable, compare_masks
 from eval.protocols.protocol import Request
 from eval.readers.mots import IGNORE_CLASS, MotsRows
@@ -61,7 +61,9 @@ def open_sides(request: Request, first_frame: int, header: bool = False) -> Mots
         lengths = read_seqmap(request.seqmap, first_frame, header)
     absent = [name for name in lengths if name not in gt.files]
     if absent:
-        raise SchemaError(f"'{gt.path}' has no sequence {_some(absent)}, which {request.seqmap} lists. Correct either.")
+        raise SchemaError(
+            f"'{gt.path}' has no sequence {listed(absent)}, which {request.seqmap} lists. Correct either."
+        )
     lengths = {name: gt.length(name, first_frame) if n is None else n for name, n in lengths.items()}
     warnings = _refuse_unknown(request, gt, pred, lengths) + _refuse_missing(request, pred, lengths)
     for name, length in lengths.items():
@@ -80,25 +82,20 @@ def _refuse_unknown(
     unknown = [name for name in pred.files if name not in gt.files and name not in lengths]
     if unknown and not request.official:
         raise SchemaError(
-            f"'{pred.path}' has sequence {_some(unknown)}, which the ground truth does not have. Remove it."
+            f"'{pred.path}' has sequence {listed(unknown)}, which the ground truth does not have. Remove it."
         )
     unscored = [name for name in pred.files if name not in lengths]
-    return (f"Not scored, as the officials do: sequence {_some(unscored)}.",) if unscored else ()
+    return (f"Not scored, as the officials do: sequence {listed(unscored)}.",) if unscored else ()
 
 
 def _refuse_missing(request: Request, pred: MotsFiles, lengths: Mapping[str, int | None]) -> tuple[str, ...]:
     missing = [name for name in lengths if name not in pred.files]
     if missing and not request.allow_missing:
         raise SchemaError(
-            f"'{pred.path}' has no sequence {_some(missing)}. Add an empty file where nothing was found, or let it "
+            f"'{pred.path}' has no sequence {listed(missing)}. Add an empty file where nothing was found, or let it "
             "count as empty with --allow-missing."
         )
-    return (f"No results, counted as empty: sequence {_some(missing)}.",) if missing else ()
-
-
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+    return (f"No results, counted as empty: sequence {listed(missing)}.",) if missing else ()
 
 
 Counts = TypeVar("Counts")

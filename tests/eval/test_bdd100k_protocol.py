@@ -223,6 +223,10 @@ def test_as_many_videos_of_other_names_are_compared_in_their_order_only_if_offic
     scores = score(tmp_path, PERFECT, pred, compat="official")
     assert scores.overall["MOTSA"] == 1 and list(scores.videos) == ["v0"]
     assert "their names differ: other" in scores.warnings[0]
+    seven = [[frame(0, [label(1, "car", A)], f"v{k}")] for k in range(7)]
+    others = [[frame(0, [label(1, "car", A)], f"w{k}")] for k in range(7)]
+    scores = score(tmp_path, seven, others, compat="official")
+    assert scores.warnings[0].endswith("their names differ: w0, w1, w2, w3, w4 and 2 more.")
 
 
 def test_a_missing_video_counts_as_empty_where_that_is_allowed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,25 +43,8 @@ def random_sequence(rng: np.random.Generator) -> list[FramePair]:
     return frames
 
 
-def trackeval_data(frames: list[FramePair]) -> dict:
-    """The dict that TrackEval's datasets hand to its metrics: ids renumbered from 0."""
-    gt_names, pred_names = (
-        np.unique(np.concatenate([getattr(f, side) for f in frames])) for side in ("gt_ids", "pred_ids")
-    )
-    return {
-        "gt_ids": [np.searchsorted(gt_names, f.gt_ids) for f in frames],
-        "tracker_ids": [np.searchsorted(pred_names, f.pred_ids) for f in frames],
-        "similarity_scores": [f.similarity for f in frames],
-        "num_gt_ids": len(gt_names),
-        "num_tracker_ids": len(pred_names),
-        "num_gt_dets": sum(len(f.gt_ids) for f in frames),
-        "num_tracker_dets": sum(len(f.pred_ids) for f in frames),
-        "num_timesteps": len(frames),
-    }
-
-
 @pytest.mark.parametrize("seed", range(8))
-def test_counts_equal_trackeval_on_random_sequences_bit_for_bit(seed: int) -> None:
+def test_counts_equal_trackeval_on_random_sequences_bit_for_bit(seed: int, trackeval_data: Callable) -> None:
     metrics = pytest.importorskip("trackeval", reason="TrackEval, the oracle, is not installed").metrics
     oracles = metrics.CLEAR({"PRINT_CONFIG": False}), metrics.Identity({"PRINT_CONFIG": False})
     rng = np.random.default_rng(seed)
