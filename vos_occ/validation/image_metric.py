@@ -53,7 +53,7 @@ class OccImageMetric(ProtocolMetric):
         InputError: the protocol is another one.
     """
 
-    protocols = ("coco", "coco_boundary", "kins", "cocoa_cls", "d2sa")
+    protocols = ("coco", "coco_boundary", "kins", "cocoa", "cocoa_cls", "d2sa")
     datasets = ("OccImages", None)
 
     def __init__(

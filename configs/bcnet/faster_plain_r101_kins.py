@@ -1,0 +1,13 @@
+# Mask R-CNN, ResNet-101, KINS, amodal.
+# The paper (table 7): 26.97 box AP, 24.93 mask AP. Layout in data_kins.py.
+# NOT TRAINED HERE.
+_base_ = ["base_faster_rcnn.py", "data_kins.py", "runtime.py"]
+model = dict(
+    backbone=dict(depth=101, init_cfg=dict(checkpoint="open-mmlab://detectron2/resnet101_caffe")),
+    roi_head=dict(
+        bbox_head=dict(num_classes=7),
+        mask_head=dict(
+            _delete_=True, type="PlainMaskHead", num_convs=4, in_channels=256, conv_out_channels=256, num_classes=7
+        ),
+    ),
+)

@@ -1,0 +1,7 @@
+# BCNet on FCOS, ResNet-101, 3x, COCO; layout in data_coco.py.
+# The paper reports no number for this combination.
+# NOT TRAINED HERE.
+_base_ = ["base_fcos.py", "data_coco.py", "schedule_3x.py", "runtime.py"]
+model = dict(
+    backbone=dict(depth=101, init_cfg=dict(checkpoint="open-mmlab://detectron2/resnet101_caffe")),
+)
