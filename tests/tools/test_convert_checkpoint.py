@@ -1,0 +1,99 @@
+"""tools/convert_checkpoint.py: all tensors or none, the difference by name, exit code 2."""
+
+from __future__ import annotations
+
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+import vos_occ.models.bilayer  # noqa: F401  (registers)
+from vos_occ.checkpoints.files import load_checkpoint
+from vos_occ.small_config import small_config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("convert_checkpoint", ROOT / "tools/convert_checkpoint.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small(tmp_path: Path, name: str) -> tuple[Path, dict[str, Tensor]]:
+    """A recipe at an eighth of its width, in a file, and weights of its model."""
+    config = small_config(Config.fromfile(ROOT / f"configs/bcnet/{name}.py"))
+    path = tmp_path / f"{name}_small.py"
+    config.dump(path)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return path, MODELS.build(config.model).state_dict()
+
+
+def test_weights_that_fit_are_written_with_their_config(tool, tmp_path, capsys) -> None:
+    config, state = small(tmp_path, "faster_plain_r50_1x_coco")
+    torch.save({"state_dict": state, "meta": {"CLASSES": ["a", "b"]}}, tmp_path / "theirs.pth")
+    arguments = ["--from", "mmdet", str(tmp_path / "theirs.pth"), str(tmp_path / "ours.safetensors")]
+    assert tool.main([*arguments, "--config", str(config)]) == 0
+    ours = load_checkpoint(tmp_path / "ours.safetensors")
+    assert ours.state_dict.keys() == state.keys() and ours.classes == ("a", "b")
+    assert all(torch.equal(ours.state_dict[name], tensor) for name, tensor in state.items())
+    assert "0 missing, 0 unexpected, 0 of another shape" in capsys.readouterr().out
+    assert tool.main([*arguments, "--config", str(config)]) == 2, "an existing file is not replaced unasked"
+
+
+def test_any_difference_is_listed_and_nothing_is_written(tool, tmp_path, capsys) -> None:
+    config, state = small(tmp_path, "faster_plain_r50_1x_coco")
+    del state["backbone.conv1.weight"]
+    state["roi_head.mask_head.conv_logits.bias"] = torch.zeros(7)
+    state["extra.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "theirs.pth")
+    arguments = ["--from", "mmdet", str(tmp_path / "theirs.pth"), str(tmp_path / "ours.safetensors")]
+    assert tool.main([*arguments, "--config", str(config)]) == 2
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert lines[0] == "missing: backbone.conv1.weight"
+    assert lines[1] == "unexpected: mmdet:extra.weight"
+    assert lines[2].startswith("reshaped: roi_head.mask_head.conv_logits.bias: checkpoint (7,), model (80,)")
+    assert len(lines) == 4 and "1 tensors missing, 1 unexpected, 1 of another shape" in lines[3]
+    assert not (tmp_path / "ours.safetensors").exists()
+
+
+def test_another_mask_head_begins_without_weights_when_its_part_is_skipped(tool, tmp_path) -> None:
+    _, state = small(tmp_path, "faster_plain_r50_1x_coco")
+    config, bilayer = small(tmp_path, "faster_r50_1x_coco")
+    torch.save(state, tmp_path / "theirs.pth")
+    arguments = ["--from", "mmdet", str(tmp_path / "theirs.pth"), str(tmp_path / "ours.safetensors")]
+    assert tool.main([*arguments, "--config", str(config)]) == 2
+    assert tool.main([*arguments, "--config", str(config), "--skip", "roi_head.mask_head"]) == 0
+    ours = load_checkpoint(tmp_path / "ours.safetensors").state_dict
+    assert set(bilayer) - set(ours) == {name for name in bilayer if name.startswith("roi_head.mask_head.")}
+
+
+def test_our_own_names_are_no_names_of_the_released_code(tool, tmp_path, capsys) -> None:
+    config, state = small(tmp_path, "fcos_r50_1x_coco")
+    torch.save(state, tmp_path / "ours.pth")
+    arguments = ["--from", "bcnet", str(tmp_path / "ours.pth"), str(tmp_path / "out.safetensors")]
+    assert tool.main([*arguments, "--config", str(config)]) == 2
+    assert "unexpected: bcnet:backbone.conv1.weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["weights", "config"])
+def test_absent_files_are_one_line(missing, tool, tmp_path, capsys) -> None:
+    config, state = small(tmp_path, "faster_plain_r50_1x_coco")
+    torch.save(state, tmp_path / "theirs.pth")
+    weights = tmp_path / ("absent.pth" if missing == "weights" else "theirs.pth")
+    named = tmp_path / "absent.py" if missing == "config" else config
+    out = str(tmp_path / "ours.safetensors")
+    assert tool.main(["--from", "mmdet", str(weights), out, "--config", str(named)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,51 @@
+"""Renaming the tensors of other people's checkpoints by rules, and telling which names no rule knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from vos_occ.structures.errors import CheckpointError
+
+Rule = tuple[str, str]
+"""A regular expression for a whole name, and what becomes of it (with \\1, \\2, ...)."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checkpoint under our names.
+
+    Attributes:
+        state_dict: Our name -> tensor.
+        unknown: Names of the source that have no place here.
+        notes: What the names and shapes do not tell, but who uses the weights should know.
+    """
+
+    state_dict: dict[str, Tensor] = field(repr=False)
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def rename(state_dict: Mapping[str, Tensor], rules: Sequence[Rule]) -> Converted:
+    """Every tensor under the name that the first fitting rule gives it; those that fit none are `unknown`.
+
+    Raises:
+        CheckpointError: two tensors get one name.
+    """
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    renamed: dict[str, Tensor] = {}
+    sources: dict[str, str] = {}
+    unknown = []
+    for name, tensor in state_dict.items():
+        match = next(((p.fullmatch(name), r) for p, r in compiled if p.fullmatch(name)), None)
+        if match is None:
+            unknown.append(name)
+            continue
+        target = match[0].expand(match[1])
+        if target in renamed:
+            raise CheckpointError(f"The checkpoint names one tensor twice: {sources[target]} and {name} ({target}).")
+        renamed[target], sources[target] = tensor, name
+    return Converted(renamed, tuple(unknown))
