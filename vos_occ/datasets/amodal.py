@@ -13,6 +13,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmdet.datasets import BaseDetDataset
 from mmdet.datasets.transforms import PackDetInputs
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from eval.readers.coco import Box, Image
@@ -159,21 +161,12 @@ class AmodalDataset(BaseDetDataset):
         label_of: Mapping[int, int],
         occluders: Mapping[int, Rle | None] | None,
     ) -> dict[str, Any]:
-        labels = [label_of[thing.category_id] for thing in objects]
-        return {
-            "img_path": self._image_path(image),
-            "img_id": image.id,
-            "seg_map_path": None,
-            "height": image.height,
-            "width": image.width,
-            "extent": self.extent,
-            "objects": list(objects),
-            "occluders": None if occluders is None else [occluders.get(thing.id) for thing in objects],
-            "instances": [  # what mmdet's samplers and filters ask for
-                {"bbox": _corners(thing.extent(self.extent)[1], image), "bbox_label": label, "ignore_flag": thing.crowd}
-                for thing, label in zip(objects, labels, strict=True)
-            ],
-        }
+        info = _bare_info(objects, self.extent, image)
+        for thing, instance in zip(objects, info["instances"], strict=True):
+            instance["bbox_label"] = label_of[thing.category_id]
+        if occluders is not None:
+            info["occluders"] = [occluders.get(thing.id) for thing in objects]
+        return info | {"img_path": self._image_path(image), "img_id": image.id, "seg_map_path": None}
 
     def filter_data(self) -> list[dict[str, Any]]:
         """`filter_cfg`: `filter_empty_gt` drops images on which nothing but crowds is annotated, `min_size` small ones.
@@ -192,6 +185,21 @@ class AmodalDataset(BaseDetDataset):
         if not kept:
             raise InputError(f"No image of {self.ann_file} is left by filter_cfg {dict(self.filter_cfg)}.")
         return kept
+
+
+def _bare_info(objects: Sequence[TrainingObject], extent: Extent, image: Image) -> dict[str, Any]:
+    """What `LoadAmodalAnnotations` reads, all of one label. mmdet's samplers and filters ask for `instances`."""
+    return {
+        "height": image.height,
+        "width": image.width,
+        "extent": extent,
+        "objects": list(objects),
+        "occluders": None,
+        "instances": [
+            {"bbox": _corners(thing.extent(extent)[1], image), "bbox_label": 0, "ignore_flag": int(thing.crowd)}
+            for thing in objects
+        ],
+    }
 
 
 def _problem(mask: Rle | None, box: Box, image: Image) -> str:
@@ -272,3 +280,36 @@ def _add_facts(instances: InstanceData) -> None:
     instances.in_front = torch.from_numpy(masks.in_front)
     if (occluders := masks.bitmaps("occluder")) is not None:
         instances.occluders = occluders
+
+
+def amodal_samples(ann_file: str | Path, image_root: str | Path, **options: Any) -> AmodalDataset:
+    """The images of a file that have objects, as they are: packed without a transform, for tools that look at them.
+
+    Args:
+        ann_file: of any format.
+        image_root: folder that its file names are relative to.
+        **options: of `AmodalDataset`.
+
+    Raises:
+        SchemaError: the file is not of the format.
+        InputError: nothing can be learned from it, or images are missing.
+    """
+    if options.get("occluder_file") is not None:
+        options["occluder_file"] = os.path.abspath(options["occluder_file"])
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return AmodalDataset(
+            ann_file=os.path.abspath(ann_file),
+            data_prefix={"img": str(image_root)},
+            filter_cfg={"filter_empty_gt": True},
+            pipeline=[{"type": name} for name in ("LoadImageFromFile", "LoadAmodalAnnotations", "PackAmodalInputs")],
+            **options,
+        )
+
+
+def instances_of(objects: Sequence[TrainingObject], extent: Extent, image: Image) -> InstanceData:
+    """Objects of an image of which no pixel is loaded, with bboxes, masks and all else that targets are made from."""
+    info = _bare_info(objects, extent, image)
+    loaded = LoadAmodalAnnotations().transform(info)
+    instances = InstanceData(bboxes=loaded["gt_bboxes"].tensor, masks=loaded["gt_masks"])
+    _add_facts(instances)
+    return instances
