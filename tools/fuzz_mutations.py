@@ -350,6 +350,7 @@ def broken_code(code: Any, size: Any, rng: random.Random) -> Any:
         pixels = int(size[0]) * int(size[1])
     except (TypeError, ValueError, IndexError, KeyError):
         pixels = 48
+    pixels = pixels if 0 < pixels < 2**40 else 48
     code = code if isinstance(code, str) and code else "1"
     at = rng.randrange(len(code))
     most = 2**31 - 1
