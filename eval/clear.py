@@ -6,18 +6,19 @@ long a match is remembered, in what a fragment is, and in whether .8 is mostly t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.counts import Counts
 from eval.sequences import Ints, TrackingSequence, ambiguous, assign
 
 _EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
-class Clear:
+class Clear(Counts):
     """Counts of one sequence or, added up, of many: `sum(per_video, Clear())`.
 
     Ratios are TrackEval's: a denominator of 0 counts as 1. Without ground truth `mota` is therefore minus the number
@@ -42,9 +43,6 @@ class Clear:
     ml: int = 0
     frames: int = 0
     motp_sum: float = 0.0
-
-    def __add__(self, other: Clear) -> Clear:
-        return Clear(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     @property
     def valid(self) -> bool:

@@ -6,10 +6,11 @@ similarities; a list of the matches and two counts over it say the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from eval.counts import Counts
 from eval.sequences import Floats, Ints, TrackingSequence, assign
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)  # the constructor, not the literals: [2] is .15000000000000002
@@ -22,7 +23,7 @@ def _zeros() -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Hota:
+class Hota(Counts):
     """Sums of one sequence or, added up, of many: `sum(per_video, Hota())`. Arrays are (19,), one entry per ALPHAS.
 
     Adding sums weighs every video by its matches, as TrackEval does. Where nothing matches, `loc_a` is 1.
@@ -41,9 +42,6 @@ class Hota:
     ass_re_sum: Floats = field(default_factory=_zeros)
     ass_pr_sum: Floats = field(default_factory=_zeros)
     loc_sum: Floats = field(default_factory=_zeros)
-
-    def __add__(self, other: Hota) -> Hota:
-        return Hota(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     @property
     def valid(self) -> bool:

@@ -14,11 +14,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from eval.counts import Counts
 from eval.sequences import Ints, TrackingSequence
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Counts):
     """Counts of one sequence or, added up, of many: `sum(per_video, Identity())`.
 
     Attributes:
@@ -30,9 +31,6 @@ class Identity:
     idtp: int = 0
     idfn: int = 0
     idfp: int = 0
-
-    def __add__(self, other: Identity) -> Identity:
-        return Identity(self.idtp + other.idtp, self.idfn + other.idfn, self.idfp + other.idfp)
 
     @property
     def valid(self) -> bool:

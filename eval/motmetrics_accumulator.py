@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from eval.counts import Counts
 from eval.sequences import TrackingSequence
 
 Ints = NDArray[np.int64]
@@ -23,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class MotmetricsCounts:
+class MotmetricsCounts(Counts):
     """Counts of one sequence or, added up, of many: `sum(per_video, MotmetricsCounts())`.
 
     Attributes:
@@ -46,9 +47,6 @@ class MotmetricsCounts:
     fm: int = 0
     idtp: int = 0
     distance: float = 0.0
-
-    def __add__(self, other: MotmetricsCounts) -> MotmetricsCounts:
-        return MotmetricsCounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     @property
     def fn(self) -> int:

@@ -8,17 +8,18 @@ and None here. The tool's IDF1, which changed between its versions, is left out:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
+from eval.counts import Counts
 from eval.sequences import Floats, Ints, TrackingSequence
 
 LOST = -1  # the tool's id of nobody; a prediction of this id counts as found, but not as tracked
 
 
 @dataclass(frozen=True)
-class MotsToolsCounts:
+class MotsToolsCounts(Counts):
     """Counts of one sequence or, added up, of many: `sum(per_video, MotsToolsCounts())`.
 
     Attributes:
@@ -44,9 +45,6 @@ class MotsToolsCounts:
     frames: int = 0
     iou_sum: float = 0.0
     precision_sum: float = 0.0
-
-    def __add__(self, other: MotsToolsCounts) -> MotsToolsCounts:
-        return MotsToolsCounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     @property
     def num_gt(self) -> int:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import spearmanr
 
+from eval.counts import Counts
 from eval.rle import Rle, intersections, ious
 
 UNOCCLUDED_BELOW = 0.01  # level L0 of ORM's KINS evaluation
@@ -106,7 +107,7 @@ def score_hidden_fraction(true: ArrayLike, predicted: ArrayLike) -> HiddenFracti
 
 
 @dataclass(frozen=True)
-class OrderScore:
+class OrderScore(Counts):
     """Pairs of objects of which one hides part of the other. Adds up over frames: `sum(per_frame, OrderScore())`.
 
     Attributes:
@@ -121,14 +122,6 @@ class OrderScore:
     predicted: int = 0
     correct: int = 0
     baseline_correct: int = 0
-
-    def __add__(self, other: OrderScore) -> OrderScore:
-        return OrderScore(
-            self.pairs + other.pairs,
-            self.predicted + other.predicted,
-            self.correct + other.correct,
-            self.baseline_correct + other.baseline_correct,
-        )
 
     @property
     def accuracy(self) -> float | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.counts import Counts
+
 VOID = 0  # id of pixels that nobody annotated
 
 Ints = NDArray[np.int64]
@@ -36,7 +38,7 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class PanopticCounts:
+class PanopticCounts(Counts):
     """What was found of each category, (C,) each; the counts of several images add up.
 
     Attributes:
@@ -55,9 +57,6 @@ class PanopticCounts:
     def zero(cls, num_categories: int) -> PanopticCounts:
         """Of no image."""
         return cls(np.zeros(num_categories), *np.zeros((3, num_categories), np.int64))
-
-    def __add__(self, other: PanopticCounts) -> PanopticCounts:
-        return PanopticCounts(self.iou_sum + other.iou_sum, self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
     @property
     def defined(self) -> NDArray[np.bool_]:

@@ -73,14 +73,14 @@ def pair_frames(
         return list(pred)
     by_name = any(index is None for side in indices for index in side)
     sides = [
-        _by_key([frame.values.get("name") for frame in side] if by_name else index, side, source, by_name)
-        for side, index, source in zip((gt, pred), indices, (gt_source, pred_source), strict=True)
+        _by_key([frame.values.get("name") for frame in side] if by_name else index, side, by_name)
+        for side, index in zip((gt, pred), indices, strict=True)
     ]
     _refuse_other_frames(list(sides[0]), list(sides[1]), gt_source, pred_source)
     return [sides[1][key] for key in sides[0]]
 
 
-def _by_key(keys: Sequence[Key | None], frames: Sequence[Record], source: str, by_name: bool) -> dict[Key, Record]:
+def _by_key(keys: Sequence[Key | None], frames: Sequence[Record], by_name: bool) -> dict[Key, Record]:
     field = "name" if by_name else "frameIndex"
     result: dict[Key, Record] = {}
     for key, frame in zip(keys, frames, strict=True):

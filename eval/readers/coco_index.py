@@ -24,12 +24,12 @@ class ImageRecords:
     Attributes:
         path: The file.
         places: Of the records of each image that has any.
-        first: What the first record of the file holds; None in a file without.
+        first: What the first of the detections holds, by which COCO's loader judges all; None without any.
     """
 
     path: Path
     places: Mapping[int, list[_Place]]
-    first: Mapping[str, Any] | None
+    first: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"ImageRecords({self.path.name}: {sum(map(len, self.places.values()))} of {len(self.places)} images)"
@@ -69,12 +69,10 @@ def index_coco(path: Path, *, official: bool = False) -> CocoIndex:
     """
     heads: dict[str, Any] = defaultdict(list)
     rows: list[tuple[int, int, _Place]] = []  # id, image and place of every annotation
-    first: Mapping[str, Any] | None = None
     for item in stream_json(path):
         if item.member == "annotations" and item.index is not None:
             record = as_record(item.value, item.where, path.name)
             rows.append((record.integer("id"), record.integer("image_id"), (item.where, item.offset, item.length)))
-            first = first or item.value
         elif item.index is None:
             heads[item.member] = item.value
         else:
@@ -88,7 +86,7 @@ def index_coco(path: Path, *, official: bool = False) -> CocoIndex:
     if len(last) < len(rows) and not official:
         raise _same_id(rows, path)
     owners = [last[number] for number, _, _ in rows]
-    return CocoIndex(images, names, ImageRecords(path, _by_image(owners, images, path, official), first))
+    return CocoIndex(images, names, ImageRecords(path, _by_image(owners, images, path, official)))
 
 
 def index_coco_results(path: Path, images: Mapping[int, Image], *, official: bool = False) -> ImageRecords:

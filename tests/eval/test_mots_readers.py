@@ -243,6 +243,7 @@ def test_seqmaps_of_both_kinds(tmp_path: Path) -> None:
         ("val.seqmap", 0, 9, 2981),
         ("test.seqmap", 0, 29, 11095),
         ("val_MOTSchallenge.seqmap", 1, 4, 2862),
+        ("test_MOTSchallenge.seqmap", 1, 4, 3044),
     ],
 )
 def test_published_seqmaps_have_the_lengths_of_the_benchmarks(
@@ -251,6 +252,8 @@ def test_published_seqmaps_have_the_lengths_of_the_benchmarks(
     lengths = read_seqmap(SEQMAPS / name, first_frame, header=first_frame == 1)
     assert len(lengths) == sequences
     assert sum(length or 0 for length in lengths.values()) == frames
+    if name == "val.seqmap":
+        assert " ".join(lengths) == "0002 0006 0007 0008 0010 0013 0014 0016 0018"
 
 
 @pytest.mark.parametrize(
