@@ -141,32 +141,26 @@ def _memory_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def examine(reader: str, seed: int, numbers: range) -> Iterator[tuple[int, str, str | None]]:
+def examine(reader: str, seed: int, numbers: range, root: Path) -> Iterator[tuple[int, str, str | None]]:
     """Judge inputs one after the other; yields the number before and the outcome after each."""
     valid = valid_reading(reader)
-    root = Path(tempfile.mkdtemp(dir=_memory_folder(), prefix="fuzz-"))
     os.environ["TMPDIR"] = tempfile.tempdir = str(root)
-    try:
-        for number in numbers:
-            yield number, "", None
-            folder = root / "input"
-            folder.mkdir()
-            try:
-                yield number, *judge(TARGETS[reader], mutation(reader, seed, number), folder, valid)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    for number in numbers:
+        yield number, "", None
+        folder = root / "input"
+        folder.mkdir()
+        yield number, *judge(TARGETS[reader], mutation(reader, seed, number), folder, valid)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _child(reader: str, seed: int, numbers: range, pipe: Any) -> None:
+def _child(reader: str, seed: int, numbers: range, root: Path, pipe: Any) -> None:
     """Runs a batch with limited memory, and tells of every input before and after it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders that complain by themselves
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, used + MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for told in examine(reader, seed, numbers):
+    for told in examine(reader, seed, numbers, root):
         pipe.send(told)
     pipe.close()
 
@@ -178,7 +172,9 @@ def run_batch(reader: str, seed: int, numbers: range) -> Iterator[tuple[int, str
     start = numbers.start
     while start < numbers.stop:
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(reader, seed, range(start, numbers.stop), sender), daemon=True)
+        root = Path(tempfile.mkdtemp(dir=_memory_folder(), prefix="fuzz-"))
+        rest = range(start, numbers.stop)
+        child = context.Process(target=_child, args=(reader, seed, rest, root, sender), daemon=True)
         child.start()
         sender.close()
         current = None
@@ -196,6 +192,7 @@ def run_batch(reader: str, seed: int, numbers: range) -> Iterator[tuple[int, str
         child.kill()
         child.join()
         receiver.close()
+        shutil.rmtree(root, ignore_errors=True)
         if current is not None:
             yield current, "crashed", problem
             start = current + 1
