@@ -189,10 +189,11 @@ def run_batch(reader: str, seed: int, numbers: range) -> Iterator[tuple[int, str
         except EOFError:
             child.join()
             problem = f"the process died with exit code {child.exitcode}"
-        child.kill()
-        child.join()
-        receiver.close()
-        shutil.rmtree(root, ignore_errors=True)
+        finally:
+            child.kill()
+            child.join()
+            receiver.close()
+            shutil.rmtree(root, ignore_errors=True)
         if current is not None:
             yield current, "crashed", problem
             start = current + 1
