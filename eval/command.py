@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pred", required=True, type=Path, help="results: file, folder or zip, as one submits them")
     parser.add_argument("--seqmap", type=Path, help="the sequences that count (kitti_mots, mots_challenge, mots_tools)")
     parser.add_argument("--out", type=Path, metavar="scores.json", help="write every number here; replaces the file")
-    parser.add_argument("--workers", type=int, default=1, help="processes, which share the videos (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share videos or images (default: 1)")
     parser.add_argument(
         "--compat", choices=["official"], help="do with wrong input what the official evaluator does, not refuse it"
     )

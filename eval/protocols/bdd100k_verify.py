@@ -1,16 +1,18 @@
-"""The scores of BDD100K's protocols once more, counted by the installed motmetrics from the same distances."""
+"""What a protocol of BDD100K's segmentation tracking is, and its scores once more: counted by the installed motmetrics
+from the same distances."""
 
 from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from eval.errors import RequestError
-from eval.protocols.bdd100k_rules import CLASSES, PARENTS, ClassSequence
+from eval.protocols.bdd100k_rules import CLASSES, PARENTS, ClassSequence, SegTrackRules
+from eval.protocols.protocol import Column, Job, Protocol, Request
 from eval.scores import Number, Scores
 
 _NAMES = {
@@ -20,16 +22,28 @@ _NAMES = {
 }  # fmt: skip
 
 
-class Sequences(typing.Protocol):
+class SegTrackJob(Job, typing.Protocol):
     """A job that can say what it counts."""
-
-    @property
-    def units(self) -> Sequence[str]: ...
 
     def sequences(self, index: int) -> dict[str, ClassSequence]: ...
 
 
-def verify(job: Sequences, scores: Scores) -> float:
+def seg_track_protocol(rules: SegTrackRules, open: Callable[[Request], SegTrackJob]) -> Protocol:
+    """A protocol of BDD100K's segmentation tracking, verified by motmetrics."""
+    ratios = ("MOTSA", "MOTSP", "IDF1")
+    counts = ("FP", "FN", "IDSW", "MT", "PT", "ML", "FM")
+    return Protocol(
+        name=rules.name,
+        version=rules.version,
+        open=open,
+        columns=(*map(Column, ratios), *(Column(name, 1.0, 0) for name in counts)),
+        official=True,
+        by_occlusion=True,
+        verify=lambda request, scores: verify(open(request), scores),
+    )
+
+
+def verify(job: SegTrackJob, scores: Scores) -> float:
     """Largest difference of any number of any class, parent or overall; infinite where only one side has one.
 
     Raises:
@@ -40,7 +54,7 @@ def verify(job: Sequences, scores: Scores) -> float:
     return max(_difference(ours[name].get(metric), value) for name in theirs for metric, value in theirs[name].items())
 
 
-def motmetrics_numbers(job: Sequences) -> dict[str, dict[str, float]]:
+def motmetrics_numbers(job: SegTrackJob) -> dict[str, dict[str, float]]:
     """The numbers of the installed motmetrics by class, parent ("" for all) and metric.
 
     Raises:
