@@ -191,7 +191,7 @@ def memory_of_both() -> dict[str, Any]:
 
 
 def growth(frames: int, threads: int) -> list[dict[str, Any]]:
-    """Milliseconds of both sides over the size of the frames, and over the number of objects."""
+    """Processor milliseconds of both sides over the size of the frames, and over the number of objects."""
     torch.set_num_threads(threads)
     scenes = [("pixels", w * h, replace(Scene(objects=30), width=w, height=h)) for w, h in OUTPUTS]
     scenes += [("objects", count, Scene(objects=count)) for count in OBJECTS]
@@ -202,7 +202,9 @@ def growth(frames: int, threads: int) -> list[dict[str, Any]]:
         for side in sides.values():
             side.step()
         timed = alternate(sides, frames)
-        rows.append({"what": what, "value": value} | {name: 1000 * least(steps) for name, steps in timed.items()})
+        rows.append(
+            {"what": what, "value": value} | {name: 1000 * least(steps, "cpu_seconds") for name, steps in timed.items()}
+        )
     return rows
 
 
@@ -258,7 +260,7 @@ def comparison_table(row: dict[str, Any]) -> Table:
 
 def growth_table(rows: list[dict[str, Any]]) -> Table:
     """Milliseconds over size."""
-    table = Table(title="growth: ms per frame, to run lengths")
+    table = Table(title="growth: ms of the processor per frame, to run lengths")
     for column in ("with", "mmdet", "ours", "ratio"):
         table.add_column(column, justify="left" if column == "with" else "right")
     for row in rows:
@@ -282,7 +284,7 @@ def plot(answer: dict[str, Any], path: Path) -> None:
             axis.plot(
                 [row["value"] / scale for row in rows], [row[side] for row in rows], "o-", color=colour, label=side
             )
-        axis.set(xlabel=label, ylabel="ms per frame", ylim=(0, None))
+        axis.set(xlabel=label, ylabel="processor ms per frame", ylim=(0, None))
     for side, colour in (("mmdet", "tab:gray"), ("ours", "tab:blue")):
         rows = answer["memory"][side]
         axes[2].plot([row["frame"] for row in rows], [row["mib"] for row in rows], "o-", color=colour, label=side)
@@ -293,11 +295,11 @@ def plot(answer: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def measure(parts: list[str], frames: int, threads: int, videos: int, progress: Console) -> dict[str, Any]:
-    """Everything asked for."""
-    answer: dict[str, Any] = {"backend": op_backend().name}
+def measure(answer: dict[str, Any], options: argparse.Namespace, progress: Console) -> None:
+    """Everything asked for, into `answer`."""
+    frames, threads = options.frames, options.threads
     begin = time.monotonic()
-    for part in parts:
+    for part in options.parts:
         progress.print(f"{time.monotonic() - begin:4.0f} s  {part}", highlight=False)
         if part == "compare":
             answer["compare"] = [compare(name, frames, threads) for name in SCENES]
@@ -307,19 +309,18 @@ def measure(parts: list[str], frames: int, threads: int, videos: int, progress: 
         elif part == "bfloat16":
             answer["bfloat16"] = [compare_bfloat16(name, max(frames // 2, 3), threads) for name in SCENES]
         elif part == "accuracy":
-            answer["tube_ap"] = tube_ap_by_precision(videos)
+            answer["tube_ap"] = tube_ap_by_precision(options.videos)
         elif part == "memory":
             answer["memory"] = memory_of_both()
         elif part == "growth":
-            answer["growth"] = growth(max(frames // 4, 2), threads)
-    return answer
+            answer["growth"] = growth(3, threads)
 
 
 def run(argv: list[str] | None) -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=[*PARTS, "accuracy"], default=list(PARTS))
-    parser.add_argument("--frames", type=int, default=8, help="timed frames of each side and scene")
+    parser.add_argument("--frames", type=int, default=6, help="timed frames of each side and scene")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of everything but the part `threads`")
     parser.add_argument("--videos", type=int, default=20, help="held-back synthetic videos of the part `accuracy`")
     parser.add_argument("--plot", type=Path, help="write the growth as a png here; needs the parts growth and memory")
@@ -337,8 +338,11 @@ def run(argv: list[str] | None) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 110)  # a file has no edge to wrap at
-    answer = measure(options.parts, options.frames, options.threads, options.videos, Console(stderr=True))
-    show(console, answer)
+    answer: dict[str, Any] = {"backend": op_backend().name}
+    try:
+        measure(answer, options, Console(stderr=True))
+    finally:  # what was measured is shown, whatever went wrong with the rest
+        show(console, answer)
     if options.plot:
         plot(answer, options.plot)
     if options.out:

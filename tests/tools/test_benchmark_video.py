@@ -111,6 +111,19 @@ def test_compare_prints_stages_and_writes_numbers(
     assert "already exists" in capsys.readouterr().err
 
 
+def test_what_was_measured_is_shown_when_a_later_part_fails(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise bench.BenchmarkError("mmdet ended with 1")
+
+    monkeypatch.setattr(bench, "memory_of_both", fail)
+    assert bench.main(["--parts", "bfloat16", "memory", "--frames", "2"]) == 2
+    printed = capsys.readouterr()
+    assert "bfloat16, all survive" in printed.out
+    assert printed.err.splitlines()[-1] == "error: mmdet ended with 1"
+
+
 def test_memory_is_read_at_the_marked_frames(bench: ModuleType) -> None:
     rows = bench.memory("ours", 3, [2, 4])
     assert [row["frame"] for row in rows] == [2, 4]
