@@ -179,6 +179,15 @@ def test_compat_official_compares_by_position_leaves_out_frames_too_many_and_fai
         evaluate("bdd100k_mots_bitmask", tmp_path / "gt", tmp_path / "pred", compat="official")
 
 
+def test_compat_official_leaves_out_categories_that_are_none(tmp_path: Path) -> None:
+    """As bdd100k 1.0.1, eval/mots.py: objects are looked for class by class."""
+    for t in range(2):
+        write(tmp_path / "gt" / "v" / f"{t}.png", plain(CAR))
+        write(tmp_path / "pred" / "v" / f"{t}.png", plain(CAR if t else (5, 9, 0)))
+    overall = evaluate("bdd100k_mots_bitmask", tmp_path / "gt", tmp_path / "pred", compat="official").overall
+    assert (overall["TP"], overall["FN"], overall["FP"]) == (1, 1, 0)
+
+
 def test_more_than_100_predictions_of_a_frame_count(tmp_path: Path) -> None:
     for side in ("gt", "pred"):
         write(tmp_path / side / "v" / "0.png", plain(*((k + 1, 3, 0) for k in range(120)), height=120))
