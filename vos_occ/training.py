@@ -134,14 +134,22 @@ def require_trainable(config: Config, path: str | Path) -> None:
         raise InputError(f"Config {str(path)!r} has no `{missing[0]}`, which training needs. See configs/demo/.")
     if "classes" in config:
         require_classes(config.model, config.classes)
+    dataset = config.train_dataloader.get("dataset", {})
+    if dataset.get("num_classes") is not None:
+        _require_count(config.model, dataset["num_classes"], "The dataset of the config has")
 
 
 def require_classes(model_config: Mapping[str, Any], classes: Sequence[str]) -> None:
     """Raises InputError unless the detector of a model config tells as many classes apart as there are names."""
-    box_head = model_config.get("detector", {}).get("roi_head", {}).get("bbox_head", {})
-    known = box_head.get("num_classes", len(classes)) if isinstance(box_head, Mapping) else len(classes)
-    if known != len(classes):
-        raise InputError(f"The config has {len(classes)} classes, but its bbox_head.num_classes is {known}.")
+    _require_count(model_config, len(classes), "The config has")
+
+
+def _require_count(model_config: Mapping[str, Any], count: int, subject: str) -> None:
+    detector = model_config.get("detector", model_config)
+    for head in (detector.get("roi_head", {}).get("bbox_head"), detector.get("bbox_head")):
+        known = head.get("num_classes", count) if isinstance(head, Mapping) else count
+        if known != count:
+            raise InputError(f"{subject} {count} classes, but its bbox_head.num_classes is {known}.")
 
 
 def require_fresh(work_dir: Path, allowed: bool) -> None:

@@ -199,3 +199,15 @@ def test_a_transform_that_makes_masks_of_its_own_is_named() -> None:
     (pack,) = transforms({"type": "PackAmodalInputs"})
     with pytest.raises(InputError, match="gt_masks became BitmapMasks on the way"):
         pack(results)
+
+
+def test_a_transform_that_forgets_masks_is_noticed() -> None:
+    (pack,) = transforms({"type": "PackAmodalInputs"})
+    dropped = painted(0)
+    dropped["gt_bboxes"] = dropped["gt_bboxes"][:5]
+    with pytest.raises(InputError, match=r"There are 5 boxes in an image of 64x48, but AmodalMasks\(8 amodal"):
+        pack(dropped)
+    grown = painted(0)
+    grown["img"] = np.zeros((96, 128, 3), np.uint8)
+    with pytest.raises(InputError, match="in an image of 128x96"):
+        pack(grown)

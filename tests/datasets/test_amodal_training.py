@@ -20,6 +20,7 @@ from mmengine.structures import InstanceData
 from vos_occ.datasets.amodal_export import write_amodal_images
 from vos_occ.datasets.synthetic import CLASSES, SyntheticWorld, write_dataset
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder, crop_masks
+from vos_occ.structures.errors import InputError
 from vos_occ.training import train
 
 PREPROCESSOR = {
@@ -45,7 +46,7 @@ TEST_PIPELINE = [
 FAMILIES = {  # what is written: what it is read as, what it is scored by
     "kins_2019": ("kins", "kins"),
     "kins_2020": ("kins", "kins"),
-    "cocoa": ("cocoa", None),
+    "cocoa": ("cocoa", "cocoa"),
     "cocoa_cls": ("cocoa_cls", "cocoa_cls"),
     "d2sa": ("d2sa", "d2sa"),
     "synthetic": ("synthetic", None),
@@ -115,6 +116,19 @@ def test_a_family_trains_two_steps_and_tests(
         assert step["loss_hidden"] > 0, "hidden fractions are known"
     if protocol:
         assert any(name.startswith(f"{protocol}/") for name in lines[-1]), lines[-1]
+
+
+@pytest.mark.parametrize("head", ["roi_head.bbox_head", "bbox_head"])
+def test_heads_must_tell_as_many_classes_apart_as_the_dataset_has(
+    head: str, tmp_path: Path, tiny_model_config: Callable[..., dict[str, Any]]
+) -> None:
+    model = tiny_model_config()["detector"]
+    if head == "bbox_head":
+        model["bbox_head"] = model.pop("roi_head")["bbox_head"]
+    dataset = {"type": "AmodalDataset", "format": "kins", "num_classes": 7, "ann_file": "a.json"}
+    (tmp_path / "config.py").write_text(config_text(model, dataset, None))
+    with pytest.raises(InputError, match="The dataset of the config has 7 classes, but its bbox_head.num_classes is 6"):
+        train(tmp_path / "config.py", work_dir=tmp_path / "work")
 
 
 def test_occluders_made_beforehand_are_the_targets() -> None:

@@ -262,15 +262,26 @@ class PackAmodalInputs(PackDetInputs):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(results["gt_masks"], AmodalMasks):
-            raise InputError(
-                f"gt_masks became {type(results['gt_masks']).__name__} on the way, which knows no order and no hidden "
-                "parts. Leave out the transform that makes new masks, such as CopyPaste."
-            )
+        _require_in_step(results)
         packed = super().transform(results)
         for instances in (packed["data_samples"].gt_instances, packed["data_samples"].ignored_instances):
             _add_facts(instances)
         return packed
+
+
+def _require_in_step(results: Mapping[str, Any]) -> None:
+    """Raises InputError if a transform made masks of its own, or dropped or moved objects without their masks."""
+    masks, boxes, size = results["gt_masks"], results["gt_bboxes"], results["img"].shape[:2]
+    if not isinstance(masks, AmodalMasks):
+        raise InputError(
+            f"gt_masks became {type(masks).__name__} on the way, which knows no order and no hidden parts. Leave out "
+            "the transform that makes new masks, such as CopyPaste."
+        )
+    if len(masks) != len(boxes) or (masks.height, masks.width) != size:
+        raise InputError(
+            f"There are {len(boxes)} boxes in an image of {size[1]}x{size[0]}, but {masks!r}. Leave out the transform "
+            "that forgets masks, such as RandomShift."
+        )
 
 
 def _add_facts(instances: InstanceData) -> None:
