@@ -55,7 +55,7 @@ def test_metrics_are_those_of_the_files_that_the_checkpoint_writes(
     validated: Path, config: Path, truth: YtvisDataset, root: Path, tmp_path: Path, step: int
 ) -> None:
     """The checkpoint holds averaged weights, so these are what was validated."""
-    model = load(validated / f"iter_{step}.pth", config=config)
+    model = load(validated / f"iter_{step}.pth", config=config, fuse=False)
     path = run_dataset(model, truth, root / "frames", tmp_path)
     expected = {**evaluate("ytvis", truth.path, path).summary, **score_dataset(truth, tmp_path).as_dict()}
     expected = {f"ytvis/{name}": value for name, value in defined(expected).items() if not name.startswith("tube_AP")}
@@ -121,7 +121,7 @@ def test_images_are_validated_as_videos_of_one_frame(
     options = [f"val_dataset.{key}={value}" for key, value in named.items()]
     work_dir = run(tmp_path / "work", *options, "val_cfg.type=OccValLoop", "val_cfg.score_thr=0.6", validate=2)
     (metrics,) = logged(work_dir, "coco/AP")
-    model = load(work_dir / "iter_2.pth", config=config)
+    model = load(work_dir / "iter_2.pth", config=config, fuse=False)
     model.score_threshold = 0.6
     found = []
     for image in truth.images:
