@@ -7,6 +7,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 # isort: split
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
@@ -174,6 +176,51 @@ def test_what_is_written_is_read_back_the_same(folders: dict[str, Path], tmp_pat
         for one, two in zip(first.objects, again.objects, strict=True):
             for field in ("amodal", "visible", "amodal_box", "area", "category_id", "image_id", "iscrowd"):
                 assert getattr(one, field) == getattr(two, field), (name, field)
+
+
+@st.composite
+def layered(draw: st.DrawFn) -> list[AmodalObject]:
+    """One to four objects of one image, each with any visible part, in front of some of those that follow."""
+    count = draw(st.integers(1, 4))
+    objects = []
+    for number in range(1, count + 1):
+        amodal_mask = draw(arrays(np.bool_, (5, 6)))
+        amodal_mask[0, 0] = True
+        visible = amodal_mask & draw(arrays(np.bool_, (5, 6)))
+        codes = rle.encode(amodal_mask), rle.encode(visible)
+        behind = draw(st.sets(st.integers(number + 1, count))) if number < count else set()
+        boxes = []
+        for code in codes:
+            x0, y0, x1, y1 = rle.bounding_box(code).tolist()
+            boxes.append((x0, y0, x1 - x0, y1 - y0))
+        facts = {"area": float(amodal_mask.sum()), "in_front_of": tuple(sorted(behind))}
+        objects.append(AmodalObject(number, 1, 1, *codes, *boxes, **facts))
+    return draw(st.permutations(objects))
+
+
+def relations(objects: list[AmodalObject]) -> Counter:
+    """Who hides whom, by masks, since COCOA gives ids of its own."""
+    masks = {thing.id: (thing.amodal["counts"], thing.visible["counts"]) for thing in objects}
+    return Counter((masks[thing.id], masks[j]) for thing in objects for j in thing.in_front_of or ())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(objects=layered())
+def test_round_trip(name: str, objects: list[AmodalObject], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / f"round_trip_{name}.json"
+    images = [{"id": 1, "file_name": "a.png", "width": 6, "height": 5}]
+    write_amodal_dataset(path, name, images, objects, [{"id": 1, "name": "car"}], overwrite=True)
+    again = list(DECODERS[READ_AS[name]](_document(path)).objects)
+    parts = ("amodal", "visible", "amodal_box", "visible_box", "area")
+    before, after = (sorted(str([getattr(t, part) for part in parts]) for t in side) for side in (objects, again))
+    assert before == after
+    if name == "cocoa":
+        assert relations(objects) == relations(again)
+    elif name == "kins_2020":
+        clusters = {thing.id: thing.cluster for thing in again}
+        for thing in objects:
+            for j in thing.in_front_of:
+                assert clusters[thing.id][0] == clusters[j][0] > 0 and clusters[thing.id][1] < clusters[j][1]
 
 
 def _document(path: Path) -> Record:
