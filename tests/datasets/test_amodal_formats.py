@@ -446,3 +446,21 @@ def test_real_coco() -> None:
     )
     sample = dataset[0]["data_samples"]
     assert (sample.gt_instances.in_front.numpy() == -1).all() and sample.gt_instances.hidden.isnan().all()
+
+
+def test_an_image_without_objects_is_background(broken: Callable[..., Any]) -> None:
+    def change(content: dict) -> None:
+        content["annotations"] = [record for record in content["annotations"] if record["image_id"] != 1]
+
+    pipeline = [
+        *PIPELINE[:2],
+        {"type": "Resize", "scale": (80, 48), "keep_ratio": True},
+        {"type": "RandomCrop", "crop_size": (40, 40), "recompute_bbox": True, "allow_negative_crop": True},
+        {"type": "RandomFlip", "prob": 1.0},
+        PIPELINE[2],
+    ]
+    for name in ("d2sa", "kins_2020", "synthetic"):
+        instances = broken(name, change, pipeline=pipeline)[0]["data_samples"].gt_instances
+        assert len(instances.bboxes) == len(instances.masks) == 0
+        assert (instances.in_front.shape, instances.hidden.shape) == ((0, 0), (0,))
+        assert instances.masks.masks.shape == (0, 40, 40)
