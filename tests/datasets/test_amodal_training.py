@@ -55,12 +55,12 @@ FAMILIES = {  # what is written: what it is read as, what it is scored by
 
 
 def write(root: Path, family: str) -> dict[str, Any]:
-    """Four pictures in the format, and where they are."""
+    """Two pictures in the format, and where they are."""
     if family in ("synthetic", "coco"):
-        write_dataset(root, "train", (0, 1), image_format="png", height=96, width=160, num_frames=2)
+        write_dataset(root, "train", (0,), image_format="png", height=96, width=160, num_frames=2)
         return {"ann_file": "annotations_coco.json", "data_prefix": {"img": "frames"}}
     world = SyntheticWorld("train", height=96, width=160, num_frames=2)
-    write_amodal_images(root, family, [world.video(0), world.video(1)])
+    write_amodal_images(root, family, [world.video(0)])
     return {"ann_file": "annotations.json", "data_prefix": {"img": "images"}}
 
 
