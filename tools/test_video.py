@@ -93,6 +93,7 @@ def test(args: argparse.Namespace) -> None:
             worker=worker,
             on_frame=after_frame,
         )
+    worker.leave()
     if not worker.is_first:
         return
     print(f"Wrote {path}.")

@@ -83,3 +83,12 @@ class Worker:
         if not dist.is_initialized():
             dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
         dist.barrier()
+
+    def leave(self) -> None:
+        """Ends what `wait_for_all` began; nobody may wait after it."""
+        if self.count == 1:
+            return
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.destroy_process_group()
