@@ -290,3 +290,10 @@ def test_not_strict_loads_what_fits_and_says_the_rest(tmp_path, model, caplog):
 def test_not_strict_still_refuses_a_checkpoint_of_which_nothing_fits(tmp_path):
     with pytest.raises(CheckpointError, match="0 tensors match"):
         load_into(Model(), load_checkpoint(saved(tmp_path / "m.pth", {"w": torch.ones(1)})), strict=False)
+
+
+def test_others_may_read_a_checkpoint_as_any_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    path = save_checkpoint(tmp_path / "model.safetensors", {"weight": torch.zeros(2)}, "{}", ("thing",))
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert {file.name for file in tmp_path.iterdir()} == {"plain", "model.safetensors"}

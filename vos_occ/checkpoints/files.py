@@ -10,6 +10,8 @@ import hashlib
 import json
 import logging
 import os
+import stat
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,12 +93,21 @@ def save_checkpoint(
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             save_file(tensors, unfinished, metadata=metadata)
+            unfinished.chmod(_mode_of_new_files(path.parent))  # safetensors lets nobody else read it
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"Cannot write '{path}': {error}. Choose another place.") from error
     return path
+
+
+def _mode_of_new_files(folder: Path) -> int:
+    """The permissions that a plain `open` gives in this process."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        probe = Path(place) / "probe"
+        probe.touch()
+        return stat.S_IMODE(probe.stat().st_mode)
 
 
 def load_checkpoint(path: str | Path, trust: bool = False, map_location: MapLocation = "cpu") -> Checkpoint:
