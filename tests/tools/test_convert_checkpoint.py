@@ -18,7 +18,7 @@ from torch import Tensor
 
 import vos_occ.models.bilayer  # noqa: F401  (registers)
 from vos_occ.checkpoints.files import load_checkpoint
-from vos_occ.small_config import small_config
+from vos_occ.training.small_config import small_config
 
 ROOT = Path(__file__).parents[2]
 

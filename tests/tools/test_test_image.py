@@ -17,8 +17,8 @@ from mmengine.registry import DefaultScope
 
 from eval.evaluation import evaluate
 from vos_occ.datasets.synthetic import CLASSES, write_dataset
-from vos_occ.small_config import small_config
 from vos_occ.training import read_config
+from vos_occ.training.small_config import small_config
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 import vos_occ.models.bilayer  # noqa: F401  (registers)
-from vos_occ.small_config import small_config
+from vos_occ.training.small_config import small_config
 
 FOLDER = Path(__file__).parents[3] / "configs/bcnet"
 HEIGHT, WIDTH, SCALE = 128, 160, 0.5

@@ -20,8 +20,8 @@ from torch import nn
 
 from vos_occ.datasets.amodal_export import write_amodal_images
 from vos_occ.datasets.synthetic import CLASSES, SyntheticWorld, write_dataset
-from vos_occ.small_config import SMALL_SCALE, small_config
 from vos_occ.training import read_config, require_trainable, train
+from vos_occ.training.small_config import SMALL_SCALE, small_config
 
 FOLDER = Path(__file__).parents[3] / "configs/bcnet"
 RECIPES = sorted(path.stem for path in FOLDER.glob("f*_*.py"))

@@ -20,8 +20,8 @@ import torch
 from vos_occ.datasets.synthetic import write_dataset
 from vos_occ.inference.stopping import Stopped
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
-from vos_occ.random_states import random_states, set_random_states
 from vos_occ.training import train
+from vos_occ.training.random_states import random_states, set_random_states
 
 SCHEDULE = """
 model["detector"]["train_cfg"]["rpn"]["allowed_border"] = -1
@@ -155,7 +155,7 @@ def test_without_the_states_the_runs_differ(
 ) -> None:
     """So that the test above has something to find."""
     keep: Callable[..., None] = lambda *_: None  # noqa: E731
-    monkeypatch.setattr("vos_occ.random_states.set_random_states", keep)
+    monkeypatch.setattr("vos_occ.training.random_states.set_random_states", keep)
     shutil.copy(whole["work_dir"] / "iter_3.pth", tmp_path)
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_3.pth"))
     resumed = run(config, tmp_path, resume=True)
