@@ -10,7 +10,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
@@ -184,9 +184,34 @@ class OccMaskTrackRCNN(BaseMOTModel):
         detections = self.detect(feats, network_image)
         boxes = detections.bboxes / network_image.scale
         embeddings = self.track_head.embed(feats, detections.bboxes).float()
+
+        def predict_masks(keep: Tensor) -> BilayerPrediction:
+            return self.predict_masks(feats, detections[keep])
+
+        return [self.track(state, frame_index, detections, boxes, embeddings, predict_masks)]
+
+    def track(
+        self,
+        state: VideoState,
+        frame_index: int,
+        detections: InstanceData,
+        boxes: Tensor,
+        embeddings: Tensor,
+        predict_masks: Callable[[Tensor], BilayerPrediction],
+    ) -> FrameResult:
+        """Gives the detections of a frame to tracks: all of a step that needs no feature maps.
+
+        Args:
+            state: of the video; takes in the frame.
+            frame_index: of the frame.
+            detections: N of them with labels and scores.
+            boxes: (N, 4) xyxy in source pixels.
+            embeddings: (N, D).
+            predict_masks: answers with the predictions of some of them, by index (M,): of those that are not dropped.
+        """
         assignment = self.associate(state.memory, embeddings, boxes, detections.labels, detections.scores)
         keep = (assignment >= 0).nonzero()[:, 0]
-        prediction = self.predict_masks(feats, detections[keep])
+        prediction = predict_masks(keep)
         update = state.memory.update(
             assignment[keep],
             embeddings[keep],
@@ -198,7 +223,7 @@ class OccMaskTrackRCNN(BaseMOTModel):
         )
         shown = (update.confirmed & (update.track_ids > 0)).nonzero()[:, 0]
         track_ids, rows = update.track_ids[shown], keep[shown]
-        return [self._result(state, frame_index, track_ids, detections[rows], boxes[rows], prediction.select(shown))]
+        return self._result(state, frame_index, track_ids, detections[rows], boxes[rows], prediction.select(shown))
 
     @property
     def score_threshold(self) -> float:
