@@ -10,7 +10,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -29,6 +29,7 @@ from vos_occ.models.video import embedding  # noqa: F401  (registers the track h
 from vos_occ.models.video.contract import VideoMeta, VideoState
 from vos_occ.models.video.fusion import fuse
 from vos_occ.models.video.network_image import NetworkImage, network_image
+from vos_occ.models.video.observation import Observation
 from vos_occ.structures import FrameResult
 from vos_occ.structures.boxes import box_area
 from vos_occ.structures.errors import InputError
@@ -178,52 +179,40 @@ class OccMaskTrackRCNN(BaseMOTModel):
     @torch.inference_mode()
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
         """Segments and tracks one frame, (H, W, 3) uint8 RGB. Answers with that frame's result."""
+        return [self.track(state, self.observe(image), frame_index)]
+
+    @torch.inference_mode()
+    def observe(self, image: np.ndarray) -> Observation:
+        """What the network sees in one frame, (H, W, 3) uint8 RGB."""
         network_image = self.prepare(image)
         # RoIs are cut out in float32, whatever the layers compute in
         feats = tuple(feat.float() for feat in self.detector.extract_feat(network_image.tensor))
         detections = self.detect(feats, network_image)
-        boxes = detections.bboxes / network_image.scale
-        embeddings = self.track_head.embed(feats, detections.bboxes).float()
+        return Observation(
+            boxes=detections.bboxes / network_image.scale,
+            labels=detections.labels,
+            scores=detections.scores,
+            embeddings=self.track_head.embed(feats, detections.bboxes).float(),
+            predict_masks=lambda rows: self.predict_masks(feats, detections[rows]),
+        )
 
-        def predict_masks(keep: Tensor) -> BilayerPrediction:
-            return self.predict_masks(feats, detections[keep])
-
-        return [self.track(state, frame_index, detections, boxes, embeddings, predict_masks)]
-
-    def track(
-        self,
-        state: VideoState,
-        frame_index: int,
-        detections: InstanceData,
-        boxes: Tensor,
-        embeddings: Tensor,
-        predict_masks: Callable[[Tensor], BilayerPrediction],
-    ) -> FrameResult:
-        """Gives the detections of a frame to tracks: all of a step that needs no feature maps.
-
-        Args:
-            state: of the video; takes in the frame.
-            frame_index: of the frame.
-            detections: N of them with labels and scores.
-            boxes: (N, 4) xyxy in source pixels.
-            embeddings: (N, D).
-            predict_masks: answers with the predictions of some of them, by index (M,): of those that are not dropped.
-        """
-        assignment = self.associate(state.memory, embeddings, boxes, detections.labels, detections.scores)
+    @torch.inference_mode()
+    def track(self, state: VideoState, seen: Observation, frame_index: int) -> FrameResult:
+        """Gives what was seen in a frame to the tracks of the video: all of a step that needs no image."""
+        assignment = self.associate(state.memory, seen.embeddings, seen.boxes, seen.labels, seen.scores)
         keep = (assignment >= 0).nonzero()[:, 0]
-        prediction = predict_masks(keep)
+        prediction = seen.predict_masks(keep)
         update = state.memory.update(
             assignment[keep],
-            embeddings[keep],
-            boxes[keep],
-            detections.labels[keep],
-            detections.scores[keep],
+            seen.embeddings[keep],
+            seen.boxes[keep],
+            seen.labels[keep],
+            seen.scores[keep],
             frame_index,
             keep_embedding=self._too_hidden(prediction),
         )
         shown = (update.confirmed & (update.track_ids > 0)).nonzero()[:, 0]
-        track_ids, rows = update.track_ids[shown], keep[shown]
-        return self._result(state, frame_index, track_ids, detections[rows], boxes[rows], prediction.select(shown))
+        return self._result(state, frame_index, update.track_ids[shown], seen, keep[shown], prediction.select(shown))
 
     @property
     def score_threshold(self) -> float:
@@ -291,11 +280,13 @@ class OccMaskTrackRCNN(BaseMOTModel):
         state: VideoState,
         frame_index: int,
         track_ids: Tensor,
-        detections: InstanceData,
-        boxes: Tensor,
+        seen: Observation,
+        rows: Tensor,
         prediction: BilayerPrediction,
     ) -> FrameResult:
+        """The result of the detections `rows` (M,), of which track ids and prediction are given."""
         height, width = state.meta.height, state.meta.width
+        boxes = seen.boxes[rows]
         masks = paste(prediction.occludee_mask, boxes, height, width)
         occluders = hidden = order = None
         if prediction.occluder_mask is not None:
@@ -313,8 +304,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
             height=height,
             width=width,
             track_ids=track_ids.cpu().numpy(),
-            labels=detections.labels.cpu().numpy(),
-            scores=detections.scores.cpu().numpy(),
+            labels=seen.labels[rows].cpu().numpy(),
+            scores=seen.scores[rows].cpu().numpy(),
             boxes=boxes.cpu().numpy(),
             masks=masks,
             occluder_masks=occluders,
