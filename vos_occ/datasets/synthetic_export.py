@@ -17,8 +17,9 @@ from vos_occ.structures.errors import InputError
 from vos_occ.structures.rle import area, bounding_box, encode
 
 YTVIS_FILE, COCO_FILE, FRAMES_FOLDER = "annotations_ytvis.json", "annotations_coco.json", "frames"
-SEVERE = 0.5
-"""Hidden fraction from which OVIS's label is `severe_occlusion`; under .01 it is `no_occlusion` (level L0)."""
+UNHIDDEN, SEVERE = 0.01, 0.5
+"""Hidden fractions: below the first OVIS's label is `no_occlusion` (level L0), from the second on `severe_occlusion`,
+`slight_occlusion` between."""
 
 
 class Video(Protocol):
@@ -62,22 +63,26 @@ def write_videos(
         raise InputError(f"Expected coco_stride >= 1 and image_format jpg or png, got {coco_stride}, {image_format!r}.")
     for name in (YTVIS_FILE, COCO_FILE):
         require_new(folder / name, overwrite)
-    records = _Records(coco_stride)
+    records = Records(coco_stride)
     for video in videos:
         records.start(video)
         for frame in video:
             file_name = f"{video.name}/{frame.frame_index:05d}.{image_format}"
-            _write_image(folder / FRAMES_FOLDER / file_name, frame.image)
+            write_image(folder / FRAMES_FOLDER / file_name, frame.image)
             records.add(frame, file_name)
         records.finish()
     write_ytvis_dataset(folder / YTVIS_FILE, records.videos, records.tracks, records.categories, overwrite)
     write_coco_dataset(folder / COCO_FILE, records.images, records.objects, records.categories, overwrite)
 
 
-class _Records:
-    """Annotation dicts of both formats, collected frame by frame."""
+class Records:
+    """Annotation dicts of both formats, collected frame by frame.
 
-    def __init__(self, coco_stride: int) -> None:
+    Args:
+        coco_stride: every how many frames there is an image in the COCO file; None: never.
+    """
+
+    def __init__(self, coco_stride: int | None) -> None:
         self._stride = coco_stride
         self.videos: list[dict[str, Any]] = []
         self.tracks: list[dict[str, Any]] = []
@@ -100,7 +105,7 @@ class _Records:
         self.videos[-1]["file_names"].append(file_name)
         facts = _frame_facts(frame)
         self._add_to_tracks(frame, facts)
-        if frame.frame_index % self._stride == 0:
+        if self._stride is not None and frame.frame_index % self._stride == 0:
             self._add_image(frame, facts, file_name)
 
     def finish(self) -> None:
@@ -179,7 +184,7 @@ def _frame_facts(frame: SyntheticFrame) -> list[dict[str, Any]]:
 
 
 def _occlusion_label(hidden: float) -> str:
-    if hidden < 0.01:
+    if hidden < UNHIDDEN:
         return "no_occlusion"
     return "severe_occlusion" if hidden >= SEVERE else "slight_occlusion"
 
@@ -189,7 +194,7 @@ def _xywh(box: Iterable[float]) -> list[float]:
     return [x0, y0, x1 - x0, y1 - y0]
 
 
-def _write_image(path: Path, image: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
         raise InputError(f"Could not write the frame {path}; is the disk full or the folder read-only?")
