@@ -134,9 +134,13 @@ class OccMaskTrackRCNN(BaseMOTModel):
 
         losses, proposals = self._rpn_loss(key_feats, keys)
         track_proposals = [InstanceData(priors=proposal.bboxes) for proposal in proposals]
-        losses.update(self.detector.roi_head.loss(key_feats, proposals, keys))
+        losses.update(self.detector.roi_head.loss(self._head_features(key_feats, ref_feats), proposals, keys))
         losses.update(self.track_head.loss(key_feats, ref_feats, track_proposals, data_samples))
         return losses
+
+    def _head_features(self, key: tuple[Tensor, ...], ref: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What box and mask heads are trained on, of the features of key and reference frames: the key's."""
+        return key
 
     def _rpn_loss(self, feats: tuple[Tensor, ...], samples: list[DetDataSample]) -> tuple[dict, list[InstanceData]]:
         """RPN losses and proposals. The RPN knows one class: it is given labels of zero.
@@ -185,15 +189,24 @@ class OccMaskTrackRCNN(BaseMOTModel):
     def observe(self, image: np.ndarray) -> Observation:
         """What the network sees in one frame, (H, W, 3) uint8 RGB."""
         network_image = self.prepare(image)
-        # RoIs are cut out in float32, whatever the layers compute in
-        feats = tuple(feat.float() for feat in self.detector.extract_feat(network_image.tensor))
-        detections = self.detect(feats, network_image)
+        feats = self.features(network_image)
+        return self._observation(feats, feats, network_image)
+
+    def features(self, image: NetworkImage) -> tuple[Tensor, ...]:
+        """Feature levels (1, C, h, w) of a frame, in float32, in which RoIs are cut out, whatever the layers use."""
+        return tuple(feat.float() for feat in self.detector.extract_feat(image.tensor))
+
+    def _observation(
+        self, feats: tuple[Tensor, ...], head_feats: tuple[Tensor, ...], image: NetworkImage
+    ) -> Observation:
+        """Proposals and embeddings from `feats`, boxes and masks from `head_feats`."""
+        detections = self.detect(feats, image, head_feats)
         return Observation(
-            boxes=detections.bboxes / network_image.scale,
+            boxes=detections.bboxes / image.scale,
             labels=detections.labels,
             scores=detections.scores,
             embeddings=self.track_head.embed(feats, detections.bboxes).float(),
-            predict_masks=lambda rows: self.predict_masks(feats, detections[rows]),
+            predict_masks=lambda rows: self.predict_masks(head_feats, detections[rows]),
         )
 
     @torch.inference_mode()
@@ -232,8 +245,13 @@ class OccMaskTrackRCNN(BaseMOTModel):
         preprocessor = self.data_preprocessor
         return network_image(image, self.test_scale, preprocessor.mean, preprocessor.std, preprocessor.pad_size_divisor)
 
-    def detect(self, feats: tuple[Tensor, ...], image: NetworkImage) -> InstanceData:
-        """Boxes (N, 4) in network pixels, labels and scores (N,), by falling score; no masks yet."""
+    def detect(
+        self, feats: tuple[Tensor, ...], image: NetworkImage, head_feats: tuple[Tensor, ...] | None = None
+    ) -> InstanceData:
+        """Boxes (N, 4) in network pixels, labels and scores (N,), by falling score; no masks yet.
+
+        Proposals come from `feats`, and what becomes of them from `head_feats` (default: the same).
+        """
         padded = tuple(image.tensor.shape[-2:])
         meta = {
             "img_shape": image.shape,
@@ -243,6 +261,10 @@ class OccMaskTrackRCNN(BaseMOTModel):
             "scale_factor": (1.0, 1.0),
         }
         proposals = self.detector.rpn_head.predict(feats, [DetDataSample(metainfo=meta)], rescale=False)
+        return self._classify(feats if head_feats is None else head_feats, meta, proposals)
+
+    def _classify(self, feats: tuple[Tensor, ...], meta: dict[str, Any], proposals: list[InstanceData]) -> InstanceData:
+        """Detections among the proposals of one image."""
         roi_head = self.detector.roi_head
         return roi_head.predict_bbox(feats, [meta], proposals, roi_head.test_cfg, rescale=False)[0]
 
