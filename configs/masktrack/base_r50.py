@@ -121,7 +121,12 @@ model = dict(
 )
 
 # .005 for 32 pairs a step (the original: 8 a GPU on 4), which is mmdet's .00125 for 8. `auto_scale_lr` multiplies lr by
-# (GPUs x batch_size) / 32, so set `train_dataloader.batch_size` to what fits and leave lr alone.
+# (GPUs x batch_size) / 32, so set `train_dataloader.batch_size` to what fits and leave lr alone. The data files are for
+# 8 GPUs. Epochs stay 12 whatever the batch; the warm-up counts in steps, of which one GPU does eight times as many:
+#   torchrun --nproc_per_node=8 tools/train.py CONFIG --launcher pytorch
+#   python tools/train.py CONFIG --cfg-options param_scheduler.0.end=4000
+# Mixed precision: --cfg-options optim_wrapper.type=AmpOptimWrapper
+# COCO weights from a file: --cfg-options model.detector.init_cfg.checkpoint=FILE.pth
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="SGD", lr=0.005, momentum=0.9, weight_decay=0.0001),
@@ -138,11 +143,3 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
 )
 randomness = dict(seed=0)
-
-# The long side of a frame is brought to 640 and the short one to at most 360; the rest is filled with grey, so that
-# all pairs of a batch are alike. The original pads with black at the right and below, and lets a portrait video be
-# 640 high; here it is 360 high in training.
-train_pipeline = [
-    dict(type="OccRandomScaleCrop", size=(360, 640), scale=(1.0, 1.0)),
-    dict(type="OccRandomFlip", prob=0.5),
-]

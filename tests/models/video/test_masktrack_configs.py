@@ -1,4 +1,4 @@
-"""configs/masktrack: the models build, learn from pairs of their data format, and hold what the papers say."""
+"""configs/masktrack: the models are what the papers say, at full size, and learn from pairs of their data format."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import json
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets import YouTubeVISDataset
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
 
 from vos_occ.inference.load import build_model
 from vos_occ.models.bilayer import BilayerMaskHead
@@ -23,40 +26,111 @@ from vos_occ.models.bilayer.plain_head import PlainMaskHead
 from vos_occ.training import read_config, require_trainable
 
 FOLDER = Path(__file__).parents[3] / "configs/masktrack"
-HEADS = {
-    "masktrack_bilayer_r50_ytvis2019": BilayerMaskHead,
-    "masktrack_fcn_r50_ytvis2019": PlainMaskHead,
-    "masktrack_bilayer_r50_ovis": BilayerMaskHead,
-}
+DATA = {"ytvis2019": 40, "ytvis2021": 40, "ytvis2022": 40, "ovis": 25}
+HEADS = {"fcn": PlainMaskHead, "bilayer": BilayerMaskHead}
+RECIPES = [f"masktrack_{head}_r50_{data}" for head in HEADS for data in DATA]
 
 
-@pytest.fixture(params=sorted(HEADS))
+@pytest.fixture(params=RECIPES)
 def config(request: pytest.FixtureRequest) -> Config:
     return read_config(FOLDER / f"{request.param}.py")
 
 
-def head_of(config: Config) -> type:
-    return HEADS[Path(config.filename).stem]
+def head_and_data(config: Config) -> tuple[str, str]:
+    _, head, _, data = Path(config.filename).stem.split("_")
+    return head, data
+
+
+@cache
+def on_meta(path: str) -> nn.ModuleDict:
+    """The parts of the model without memory; as a whole, a video model tries its tracking on real numbers."""
+    model = read_config(path).model
+    with DefaultScope.overwrite_default_scope("mmdet"), torch.device("meta"):
+        return nn.ModuleDict({part: MODELS.build(model[part]) for part in ("detector", "track_head")})
+
+
+def size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+# Parameter counts, from the layers and not from the code
+
+
+def conv(into: int, out: int, kernel: int) -> int:
+    return into * out * kernel**2 + out
+
+
+RESNET_50 = 25_557_032 - 2_049_000  # torchvision's, without its classifier
+FPN = sum(conv(c, 256, 1) for c in (256, 512, 1024, 2048)) + 4 * conv(256, 256, 3)
+RPN = conv(256, 256, 3) + conv(256, 3, 1) + conv(256, 12, 1)
+FULLY_CONNECTED = conv(256 * 49, 1024, 1) + conv(1024, 1024, 1)  # of the box head, and again of the embedding
+
+
+def mask_head_size(head: str, classes: int) -> int:
+    """4 convolutions and a deconvolution; or 8, four deconvolutions with outputs, two non-local blocks."""
+    if head == "fcn":
+        return 4 * conv(256, 256, 3) + conv(256, 256, 2) + conv(256, classes, 1)
+    return 8 * conv(256, 256, 3) + 4 * (conv(256, 256, 2) + conv(256, 1, 1)) + 2 * 262_656
 
 
 def test_every_config_of_the_folder_is_tested() -> None:
-    assert {path.stem for path in FOLDER.glob("masktrack_*.py")} == set(HEADS)
+    files = {path.stem for path in FOLDER.glob("*.py")}
+    assert files == {"base_r50", *(f"data_{data}" for data in DATA), *RECIPES}
 
 
-def test_every_config_says_that_it_was_not_trained_here() -> None:
-    assert all("# NOT TRAINED HERE" in path.read_text() for path in FOLDER.glob("*.py"))
+def test_recipe_says_what_is_published_where_data_lies_and_that_it_was_not_trained(config: Config) -> None:
+    text = Path(config.filename).read_text()
+    head, data = head_and_data(config)
+    assert "# Published: " in text or "# No such result is published" in text
+    assert "# NOT TRAINED HERE" in text and f"layout in data_{data}.py" in text
+    assert "# Layout" in (FOLDER / f"data_{data}.py").read_text()
+    assert text.count("_base_") == 1 and "_base_" not in (FOLDER / f"data_{data}.py").read_text()
 
 
-def test_model_builds_without_a_download(config: Config) -> None:
+def test_model_has_the_parameters_of_its_layers(config: Config) -> None:
     require_trainable(config, config.filename)
+    model, (head, data) = on_meta(config.filename), head_and_data(config)
+    classes, detector = DATA[data], model["detector"]
+    assert type(detector.roi_head.mask_head) is HEADS[head]
+    assert size(detector.roi_head.mask_head) == mask_head_size(head, classes)
+    assert size(detector.backbone) == RESNET_50
+    box_outputs = conv(1024, classes + 1, 1) + conv(1024, 4 * classes, 1)
+    assert size(detector) == RESNET_50 + FPN + RPN + FULLY_CONNECTED + box_outputs + mask_head_size(head, classes)
+    assert size(model["track_head"]) == FULLY_CONNECTED
+    assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {
+        "backbone", "neck", "rpn_head", "roi_head",
+    }  # fmt: skip
+    assert [name for name, _ in model["track_head"].named_parameters()] == [
+        f"embed_head.fcs.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")
+    ]
+    frozen = {name for name, parameter in detector.named_parameters() if not parameter.requires_grad}
+    assert "backbone.layer1.0.conv1.weight" in frozen and "backbone.layer2.0.conv1.weight" not in frozen
+
+
+def test_the_parts_are_those_of_the_whole_model() -> None:
+    config = read_config(FOLDER / "masktrack_bilayer_r50_ytvis2019.py")
     model = build_model(config.model.to_dict(), config.classes)
-    assert type(model.detector.roi_head.mask_head) is head_of(config)
-    assert model.detector.roi_head.bbox_head.fc_cls.out_features == len(config.classes) + 1
+    parts = on_meta(config.filename)
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in parts.named_parameters()]
     assert model.test_scale == (640, 360)
-    if head_of(config) is BilayerMaskHead:
-        assert model.detector.roi_head.target_builder.occluder == "all"
-        assert model.occlusion_options["order_known"] is False
-        assert sum(p.numel() for p in model.detector.roi_head.mask_head.parameters()) == 6_296_580
+
+
+def test_the_bilayer_head_learns_contact_where_the_data_knows_no_order(config: Config) -> None:
+    if head_and_data(config)[0] == "bilayer":
+        assert config.model.detector.roi_head.mask_targets.occluder == "all"
+        assert config.model.occlusion.order_known is False
+    else:
+        assert "occlusion" not in config.model and "mask_targets" not in config.model.detector.roi_head
+
+
+def test_ovis_has_the_detector_of_the_released_cmasktrack(config: Config) -> None:
+    """specs/trackers.md 2.4, against MaskTrack R-CNN's own of 1.2 and 1.4."""
+    _, data = head_and_data(config)
+    train, test = config.model.detector.train_cfg, config.model.detector.test_cfg
+    found = (train.rpn.sampler.num, train.rpn_proposal.max_per_img, train.rcnn.sampler.num, test.rpn.max_per_img)
+    assert found == ((256, 1000, 512, 1000) if data == "ovis" else (64, 200, 128, 200))
+    assert (test.rcnn.score_thr, test.rcnn.max_per_img) == (0.05, 100 if data == "ovis" else 10)
+    assert train.rcnn.sampler.pos_fraction == 0.25
 
 
 def write_fake_dataset(folder: Path, classes: tuple[str, ...]) -> tuple[Path, Path]:
@@ -98,18 +172,22 @@ def test_schedule_is_the_papers(config: Config) -> None:
     assert config.optim_wrapper.clip_grad.max_norm == 35
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("SGD", 0.005, 0.9, 1e-4)
-    assert config.auto_scale_lr == {"enable": True, "base_batch_size": 16 if len(config.classes) == 25 else 32}
+    batch = 16 if len(config.classes) == 25 else 32
+    assert config.auto_scale_lr == {"enable": True, "base_batch_size": batch}
+    assert 8 * config.train_dataloader.batch_size == batch, "8 GPUs have the published batch"
 
 
-def test_classes_of_ytvis_2019_are_mmdets() -> None:
-    YouTubeVISDataset.set_dataset_classes("2019")
-    for name in HEADS:
-        if name.endswith("ytvis2019"):
-            assert read_config(FOLDER / f"{name}.py").classes == YouTubeVISDataset.METAINFO["classes"]
+@pytest.mark.parametrize("year, data", [("2019", "ytvis2019"), ("2021", "ytvis2021"), ("2021", "ytvis2022")])
+def test_classes_of_youtube_vis_are_mmdets(year: str, data: str) -> None:
+    class Classes(YouTubeVISDataset):  # which writes them into the class that it is asked through
+        pass
+
+    Classes.set_dataset_classes(year)
+    assert read_config(FOLDER / f"data_{data}.py").classes == Classes.METAINFO["classes"]
 
 
 def test_ovis_has_its_25_classes_with_their_spelling() -> None:
-    classes = read_config(FOLDER / "masktrack_bilayer_r50_ovis.py").classes
+    classes = read_config(FOLDER / "data_ovis.py").classes
     assert len(set(classes)) == 25 and classes[0] == "Person" and classes[-1] == "Vehical"
 
 

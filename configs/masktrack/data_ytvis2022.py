@@ -1,0 +1,42 @@
+# YouTube-VIS 2022: the classes and the training videos of 2021; long videos are added to valid and test.
+# Layout:
+#   data/youtube_vis_2022/{train,valid,test}/instances.json
+#   data/youtube_vis_2022/{train,valid,test}/JPEGImages/VIDEO/00000.jpg
+# The valid and test files have no annotations. The server reports the AP of 2021's videos and of the long ones apart.
+# Pairs: every annotated frame, and one of at most 100 frames away. The long side of a frame is brought to 640 and the
+# short one to at most 360; the rest is filled with grey, so that all pairs of a batch are alike. The original pads with
+# black at the right and below, and lets a portrait video be 640 high; here it is 360 high in training.
+
+classes = (
+    "airplane", "bear", "bird", "boat", "car", "cat", "cow", "deer", "dog", "duck",
+    "earless_seal", "elephant", "fish", "flying_disc", "fox", "frog", "giant_panda", "giraffe", "horse", "leopard",
+    "lizard", "monkey", "motorbike", "mouse", "parrot", "person", "rabbit", "shark", "skateboard", "snake",
+    "snowboard", "squirrel", "surfboard", "tennis_racket", "tiger", "train", "truck", "turtle", "whale", "zebra",
+)  # fmt: skip
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="pseudo_collate"),
+    dataset=dict(
+        type="FramePairs",
+        classes=classes,
+        frame_range=100,
+        sources=[
+            dict(
+                type="YtvisFrames",
+                ann_file="data/youtube_vis_2022/train/instances.json",
+                image_root="data/youtube_vis_2022/train/JPEGImages",
+            )
+        ],
+        pipeline=[
+            dict(type="OccRandomScaleCrop", size=(360, 640), scale=(1.0, 1.0)),
+            dict(type="OccRandomFlip", prob=0.5),
+        ],
+    ),
+)
+test_dataset = dict(
+    ann_file="data/youtube_vis_2022/valid/instances.json",
+    image_root="data/youtube_vis_2022/valid/JPEGImages",
+)

@@ -1,0 +1,12 @@
+# MaskTrack R-CNN R50 as published (its FCN mask head), YouTube-VIS 2022; layout in data_ytvis2022.py.
+# No such result is published. It is the model of 2021: one training serves both.
+# NOT TRAINED HERE: no score of ours stands behind this file.
+_base_ = ["base_r50.py", "data_ytvis2022.py"]
+
+model = dict(
+    detector=dict(
+        roi_head=dict(
+            mask_head=dict(type="PlainMaskHead", num_convs=4, in_channels=256, conv_out_channels=256, num_classes=40),
+        ),
+    ),
+)
