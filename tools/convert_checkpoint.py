@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Other people's weights for our models: tools/convert_checkpoint.py --from bcnet|mmdet|masktrack IN OUT [--config C].
+"""Other people's weights for our models: tools/convert_checkpoint.py --from bcnet|mmdet|masktrack|msra IN OUT.
 
 Every tensor must find its place, in name and shape, and every place its tensor; else the difference is listed and
 nothing is written.
@@ -11,8 +11,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from eval.errors import EvalError
 from vos_occ.structures.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ DEFAULT_CONFIG = {
     "bcnet": CONFIGS / "bcnet/fcos_r101_2x_coco.py",
     "mmdet": CONFIGS / "bcnet/faster_plain_r50_1x_coco.py",
     "masktrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
+    "msra": CONFIGS / "bcnet/faster_r50_1x_coco.py",
 }
+BACKBONES = ("msra",)
+"""Sources that are of a backbone alone, which is what is written then, for its `init_cfg`."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--from", dest="source", required=True, choices=sorted(DEFAULT_CONFIG), help="whose weights")
-    parser.add_argument("weights", type=Path, help="their file: .pth, .pt or .safetensors")
+    parser.add_argument("weights", type=Path, help="their file: .pth, .pt, .pkl or .safetensors")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument(
         "--config", type=Path, help="the model to convert for (default: the one that the weights are of)"
@@ -55,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         count = convert(args)
-    except UserError as error:
+    except (UserError, EvalError) as error:
         print(f"convert_checkpoint: {error}", file=sys.stderr)
         return 2
     print(f"Wrote {args.out}: {count} tensors.")
@@ -72,7 +76,10 @@ def convert(args: argparse.Namespace) -> int:
 
     require_new(args.out, args.overwrite)
     config = read_config(args.config or DEFAULT_CONFIG[args.source])
-    wanted = {name: tensor for name, tensor in expected(config).items() if not skipped(name, args.skip)}
+    model = config.model
+    if args.source in BACKBONES:
+        model = model.get("detector", model).backbone
+    wanted = {name: tensor for name, tensor in expected(config, model).items() if not skipped(name, args.skip)}
     source = load_checkpoint(args.weights, trust=args.trust_checkpoint)
     converted = convert_names(args.source, source.state_dict, video="detector" in config.model)
     state = {name: tensor for name, tensor in converted.state_dict.items() if not skipped(name, args.skip)}
@@ -87,29 +94,32 @@ def convert(args: argparse.Namespace) -> int:
     for note in converted.notes:
         print(f"Note: {note}")
     classes = source.classes or config.get("classes") or ()
-    save_checkpoint(args.out, state, json.dumps(config.model.to_dict()), classes, half=False)
+    save_checkpoint(args.out, state, json.dumps(model.to_dict()), classes, half=False)
     return len(state)
 
 
 def convert_names(source: str, state_dict: Mapping[str, Tensor], *, video: bool):  # noqa: ANN201
     """Their names to ours."""
-    from vos_occ.checkpoints import bcnet_keys, masktrack_keys, mmdet_keys
+    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, masktrack_keys, mmdet_keys
 
-    if source == "bcnet":
-        return bcnet_keys.convert(state_dict)
+    if source in ("bcnet", "msra"):
+        return (bcnet_keys if source == "bcnet" else caffe2_keys).convert(state_dict)
     return (mmdet_keys if source == "mmdet" else masktrack_keys).convert(state_dict, video=video)
 
 
-def expected(config: Config) -> dict[str, Tensor]:
-    """Names and shapes of the model. Image detectors are built without memory; video models compute at once."""
+def expected(config: Config, model: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Names and shapes of a config's model, or of a part of it.
+
+    All but video models, which compute at once, are built without memory.
+    """
     import torch
     from mmengine.registry import MODELS, DefaultScope
     from mmengine.utils import import_modules_from_strings
 
     import_modules_from_strings(**config.get("custom_imports", {"imports": []}))
-    device = torch.device("cpu" if "detector" in config.model else "meta")
+    device = torch.device("cpu" if "detector" in model else "meta")
     with DefaultScope.overwrite_default_scope("mmdet"), device:
-        return MODELS.build(config.model).state_dict()
+        return MODELS.build(model).state_dict()
 
 
 def skipped(name: str, parts: list[str]) -> bool:

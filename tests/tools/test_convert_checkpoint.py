@@ -6,9 +6,11 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import importlib.util
+import pickle
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -97,3 +99,29 @@ def test_absent_files_are_one_line(missing, tool, tmp_path, capsys) -> None:
     out = str(tmp_path / "ours.safetensors")
     assert tool.main(["--from", "mmdet", str(weights), out, "--config", str(named)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_of_a_backbone_begin_a_training(tool, tmp_path) -> None:
+    config, state = small(tmp_path, "faster_r50_1x_coco")
+    theirs = {"fc1000_b": np.zeros(1000, np.float32), "conv1_b": np.zeros(8, np.float32)}
+    branches = {"downsample.0": "1", "downsample.1": "1_bn"}
+    for i, part in enumerate("abc", start=1):
+        branches |= {f"conv{i}": f"2{part}", f"bn{i}": f"2{part}_bn"}
+    for name, tensor in state.items():
+        if not name.startswith("backbone.") or "running" in name or "num_batches" in name:
+            continue
+        *place, kind = name.split(".")[1:]
+        end = {"weight": "w", "bias": "b"}[kind]
+        if place[0] in ("conv1", "bn1"):
+            theirs["conv1_w" if place == ["conv1"] else f"res_conv1_bn_{'s' if end == 'w' else end}"] = tensor.numpy()
+            continue
+        branch = branches[".".join(place[2:])]
+        end = "s" if branch.endswith("bn") and end == "w" else end
+        theirs[f"res{int(place[0][-1]) + 1}_{place[1]}_branch{branch}_{end}"] = tensor.numpy()
+    (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(theirs))
+    out = tmp_path / "r50.safetensors"
+    assert tool.main(["--from", "msra", str(tmp_path / "R-50.pkl"), str(out), "--config", str(config)]) == 0
+    ours = load_checkpoint(out).state_dict
+    backbone = {name.removeprefix("backbone.") for name in state if name.startswith("backbone.")}
+    assert set(ours) == {name for name in backbone if not name.endswith("num_batches_tracked")}
+    assert torch.equal(ours["layer3.5.conv2.weight"], state["backbone.layer3.5.conv2.weight"])

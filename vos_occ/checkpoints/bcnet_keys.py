@@ -1,9 +1,14 @@
-"""The released BCNet (detectron2, FCOS) under the names of `BilayerFCOS`.
+"""BCNet in detectron2's names under ours: the released one on FCOS, and ports to its Faster R-CNN.
 
-The names of its mask head mislead: `boundary_fcn` is the layer of the *occluder* and `mask_fcn` that of the *occludee*;
+The names of the mask head mislead: `boundary_fcn` is the layer of the *occluder* and `mask_fcn` that of the *occludee*;
 `_bo` marks the occluder's parts. Each layer predicts a mask and a contour.
 
-Source: specs/bcnet.md section 2; the weights that were released are of ResNet-101, FCOS, 2x.
+detectron2's Faster R-CNN has mmdet's conventions where shapes cannot tell: background is the last class, anchors go
+from wide to tall, boxes are four numbers a class, and what enters the first fully connected layer is flattened channel
+by channel.
+
+Source: specs/bcnet.md section 2; the weights that were released are of ResNet-101, FCOS, 2x. Names of the Faster R-CNN
+as in detectron2's `GeneralizedRCNN` with `StandardROIHeads`.
 """
 
 from __future__ import annotations
@@ -48,12 +53,12 @@ BACKBONE_RULES: list[Rule] = [
         )
     ),
 ]
-NECK_RULES: list[Rule] = [
+FCOS_NECK_RULES: list[Rule] = [
     *((rf"backbone\.fpn_lateral{i + 3}\.{WEIGHT}", rf"neck.lateral_convs.{i}.conv.\1") for i in range(3)),
     *((rf"backbone\.fpn_output{i + 3}\.{WEIGHT}", rf"neck.fpn_convs.{i}.conv.\1") for i in range(3)),
     *((rf"backbone\.top_block\.p{i + 3}\.{WEIGHT}", rf"neck.fpn_convs.{i}.conv.\1") for i in (3, 4)),
 ]
-BOX_HEAD_RULES: list[Rule] = [
+FCOS_HEAD_RULES: list[Rule] = [
     *(
         rule
         for theirs, ours in (("cls", "cls"), ("bbox", "reg"))
@@ -95,16 +100,33 @@ MASK_HEAD_RULES: list[Rule] = [
         )
     ),
 ]
-RULES = BACKBONE_RULES + NECK_RULES + BOX_HEAD_RULES + MASK_HEAD_RULES
+RCNN_RULES: list[Rule] = [
+    *((rf"backbone\.fpn_lateral{i + 2}\.{WEIGHT}", rf"neck.lateral_convs.{i}.conv.\1") for i in range(4)),
+    *((rf"backbone\.fpn_output{i + 2}\.{WEIGHT}", rf"neck.fpn_convs.{i}.conv.\1") for i in range(4)),
+    (rf"proposal_generator\.rpn_head\.conv\.{WEIGHT}", r"rpn_head.rpn_conv.\1"),
+    (rf"proposal_generator\.rpn_head\.objectness_logits\.{WEIGHT}", r"rpn_head.rpn_cls.\1"),
+    (rf"proposal_generator\.rpn_head\.anchor_deltas\.{WEIGHT}", r"rpn_head.rpn_reg.\1"),
+    (rf"roi_heads\.box_head\.fc1\.{WEIGHT}", r"roi_head.bbox_head.shared_fcs.0.\1"),
+    (rf"roi_heads\.box_head\.fc2\.{WEIGHT}", r"roi_head.bbox_head.shared_fcs.1.\1"),
+    (rf"roi_heads\.box_predictor\.cls_score\.{WEIGHT}", r"roi_head.bbox_head.fc_cls.\1"),
+    (rf"roi_heads\.box_predictor\.bbox_pred\.{WEIGHT}", r"roi_head.bbox_head.fc_reg.\1"),
+]
+RULES = {
+    "fcos": BACKBONE_RULES + FCOS_NECK_RULES + FCOS_HEAD_RULES + MASK_HEAD_RULES,
+    "rcnn": BACKBONE_RULES + RCNN_RULES + MASK_HEAD_RULES,
+}
+FROM_CONFIG = r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d"
+"""What some versions of detectron2 write beside the weights; here it is in the config."""
 
 
 def convert(state_dict: Mapping[str, Tensor]) -> Converted:
-    """The released names to ours; query, key and value become one tensor, scales become numbers.
+    """Their names to ours; query, key and value become one tensor, scales become numbers.
 
     Raises:
         CheckpointError: query, key and value of a layer differ in shape.
     """
-    converted = rename(state_dict, RULES)
+    detector = "rcnn" if any(name.startswith("proposal_generator.") for name in state_dict) else "fcos"
+    converted = rename(state_dict, RULES[detector], leave_out=FROM_CONFIG)
     tensors = converted.state_dict
     for layer in ("occluder", "occludee"):
         prefix = f"{OURS}{layer}_layer.non_local."

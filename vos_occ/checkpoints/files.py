@@ -1,7 +1,8 @@
 """Checkpoint files, ours and others', in and out.
 
 Ours is one safetensors file that carries its config and class names, so a model can be built from it alone. Files by
-torch (mmdet, mmengine, detectron2) are read too, restricted to tensors and numbers. See `torch_files` for how.
+torch (mmdet, mmengine, detectron2) and pickles of arrays (Detectron's model zoos) are read too, restricted to tensors
+and numbers. See `torch_files` and `numpy_pickles` for how.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vos_occ.checkpoints.key_diff import KeyDiff, key_diff
+from vos_occ.checkpoints.numpy_pickles import read_numpy_pickle
 from vos_occ.checkpoints.torch_files import MapLocation, read_torch_file
 from vos_occ.structures.errors import CheckpointError
 
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "vos_occ/checkpoint/1"
 RESERVED = ("format", "config", "classes")
-STATE_DICT_KEYS = ("state_dict", "model")  # OpenMMLab; detectron2 and torchvision's references
+STATE_DICT_KEYS = ("state_dict", "model", "blobs")  # OpenMMLab; detectron2 and torchvision's references; Detectron
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,12 @@ def _mode_of_new_files(folder: Path) -> int:
 
 
 def load_checkpoint(path: str | Path, trust: bool = False, map_location: MapLocation = "cpu") -> Checkpoint:
-    """Read a checkpoint: .safetensors, or a torch file (.pth, .pt) of OpenMMLab, detectron2 or a bare state dict.
+    """Read a checkpoint: .safetensors, a torch file (.pth, .pt), or a pickle of arrays (.pkl).
 
     Args:
-        path: The file.
-        trust: Let a torch file run code. The only way round the restriction; safetensors never need it.
+        path: The file; torch files of OpenMMLab, detectron2 or a bare state dict, pickles of the model zoos of
+            detectron2 and Detectron.
+        trust: Let a torch file or a pickle run code. The only way round the restriction; safetensors never need it.
         map_location: Device of the tensors.
 
     Raises:
@@ -126,7 +129,10 @@ def load_checkpoint(path: str | Path, trust: bool = False, map_location: MapLoca
         raise CheckpointError(f"No checkpoint at {path}.")
     if path.suffix == ".safetensors":
         return _load_safetensors(path, map_location)
-    content = read_torch_file(path, map_location=map_location, trust=trust)
+    if path.suffix == ".pkl":
+        content = read_numpy_pickle(path, trust=trust)
+    else:
+        content = read_torch_file(path, map_location=map_location, trust=trust)
     state_dict = unwrap(content, path)
     config_text, classes, metadata = _describe(content)
     return Checkpoint(path, state_dict, file_sha256(path), config_text, classes, metadata)
@@ -175,7 +181,7 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     tensors = {}
     if isinstance(state_dict, Mapping):
         for name, value in state_dict.items():
-            if isinstance(value, np.ndarray):  # detectron2's model zoo
+            if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":  # the model zoos of Detectron
                 value = torch.from_numpy(value)
             if isinstance(value, Tensor):
                 tensors[str(name).removeprefix("module.")] = value

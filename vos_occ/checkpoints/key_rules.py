@@ -29,8 +29,13 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
-def rename(state_dict: Mapping[str, Tensor], rules: Sequence[Rule]) -> Converted:
+def rename(state_dict: Mapping[str, Tensor], rules: Sequence[Rule], leave_out: str | None = None) -> Converted:
     """Every tensor under the name that the first fitting rule gives it; those that fit none are `unknown`.
+
+    Args:
+        state_dict: Theirs.
+        rules: Of theirs to ours.
+        leave_out: A regular expression for names that are known and have no place here.
 
     Raises:
         CheckpointError: two tensors get one name.
@@ -40,6 +45,8 @@ def rename(state_dict: Mapping[str, Tensor], rules: Sequence[Rule]) -> Converted
     sources: dict[str, str] = {}
     unknown = []
     for name, tensor in state_dict.items():
+        if leave_out is not None and re.fullmatch(leave_out, name):
+            continue
         match = next(((p.fullmatch(name), r) for p, r in compiled if p.fullmatch(name)), None)
         if match is None:
             unknown.append(name)

@@ -44,6 +44,14 @@ def trust_checkpoints(enabled: bool = True) -> Iterator[None]:
         _trusted.reset(token)
 
 
+def trusts_checkpoints(trust: bool, path: Path) -> bool:
+    """Whether a file may run code: `trust`, or within `trust_checkpoints()`. Says so in the log if it may."""
+    trusted = trust or _trusted.get()
+    if trusted:
+        logger.warning("Loading %s without restrictions: code in this file is run.", path)
+    return trusted
+
+
 def read_torch_file(path: Path, *, map_location: MapLocation = "cpu", trust: bool = False) -> Any:
     """What was saved in a .pth or .pt file.
 
@@ -59,10 +67,8 @@ def read_torch_file(path: Path, *, map_location: MapLocation = "cpu", trust: boo
         start = file.read(24)
     if not start.startswith(MAGIC):
         raise CheckpointError(f"{path} is not a torch file: it begins with {start!r}. Is the download complete?")
-    trusted = trust or _trusted.get()
-    if trusted:
-        logger.warning("Loading %s without restrictions: code in this file is run.", path)
-    elif tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+    trusted = trusts_checkpoints(trust, path)
+    if not trusted and tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
         raise CheckpointError(
             f"torch {torch.__version__} cannot read {path} safely (CVE-2025-32434). Install torch 2.6 or newer, or "
             "pass --trust-checkpoint if you know where the file comes from."
