@@ -103,8 +103,8 @@ def write_images(samples: list[Sample], names: list[str], folder: Path) -> None:
         cv2.imwrite(str(folder / name), sample.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
-def write_penn_fudan(root: Path, out: Path, seed: int) -> None:
-    """The splits by name, and the last 34 images again with people pasted in front of people."""
+def write_penn_fudan(root: Path, out: Path, seed: int, copies: int) -> None:
+    """The splits by name, and the last 34 images again, `copies` times, with people pasted in front of people."""
     names = sorted(path.stem for path in (root / "JPEGImages").glob("*.jpg"))
     if len(names) <= NUM_TRAIN:
         raise InputError(f"{root}/JPEGImages has {len(names)} jpg images; Penn-Fudan has 170.")
@@ -112,7 +112,10 @@ def write_penn_fudan(root: Path, out: Path, seed: int) -> None:
     splits = {
         "pennfudan_train": (samples[:NUM_TRAIN], names[:NUM_TRAIN]),
         "pennfudan_val": (samples[NUM_TRAIN:], names[NUM_TRAIN:]),
-        "pennfudan_val_occluded": (occluded(samples[NUM_TRAIN:], seed), [f"{n}_occluded" for n in names[NUM_TRAIN:]]),
+        "pennfudan_val_occluded": (
+            [sample for copy in range(copies) for sample in occluded(samples[NUM_TRAIN:], seed + copy)],
+            [f"{name}_occluded{copy or ''}" for copy in range(copies) for name in names[NUM_TRAIN:]],
+        ),
     }
     for split, (chosen, stems) in splits.items():
         files = [f"{stem}.jpg" for stem in stems]
@@ -156,12 +159,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder with pennfudan/ and coco128/")
     parser.add_argument("--out", type=Path, default=Path("data/person"))
     parser.add_argument("--seed", type=int, default=0, help="of the copy-paste occlusions of the validation images")
+    parser.add_argument("--copies", type=int, default=1, help="how often each of them is occluded, by other people")
     parser.add_argument("--overwrite", action="store_true", help="replace existing data")
     args = parser.parse_args(arguments)
+    if args.copies < 1:
+        parser.error(f"--copies must be at least 1, found {args.copies}")
     try:
         for split in SPLITS:  # before any image is written over
             require_new(args.out / f"{split}.json", args.overwrite)
-        write_penn_fudan(args.data / "pennfudan", args.out, args.seed)
+        write_penn_fudan(args.data / "pennfudan", args.out, args.seed, args.copies)
         write_coco_persons(args.data / "coco128", args.out)
     except (UserError, SchemaError) as error:
         print(f"make_person_data: {error}", file=sys.stderr)

@@ -15,98 +15,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from image_scores import score_images, xywh
 from rich.console import Console
 
 from eval.clear import clear
 from eval.errors import SchemaError
 from eval.identity import identity
-from eval.image_ap import image_ap
-from eval.readers.coco import CocoDataset, read_coco, read_coco_results
 from eval.readers.mot import read_mot
 from eval.readers.ytvis import read_ytvis
 from eval.sequences import FramePair, TrackingSequence
-from vos_occ.datasets.images import read_image
 from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.demo import main as demo
 from vos_occ.inference.load import load
-from vos_occ.inference.session import VideoSession
 from vos_occ.media import open_video
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.results.jsonl import read_jsonl
-from vos_occ.results.output import require_new, write_atomically
+from vos_occ.results.output import require_new
 from vos_occ.results.ytvis import write_ytvis_dataset
-from vos_occ.scoring import OcclusionMatches, score_dataset
+from vos_occ.scoring import score_dataset
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError, UserError
 
 # instance ids of people in the DAVIS masks; the others are bags and dogs
 DAVIS_PEOPLE = {"schoolgirls": (1, 3, 5, 7), "dogs_jump": (3,)}
-HEAVILY_HIDDEN = 0.3
 LONG_TRACK = 30
-
-
-def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out: Path) -> dict[str, float | None]:
-    """Mask AP of a COCO file, every image a video of its own; on occluded instances alone where that is known."""
-    dataset = read_coco(ann_file)
-    detections = [found for image in dataset.images for found in detect(model, image_root / image.file_name, image.id)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, json.dumps([record["coco"] for record in detections]))
-    found = read_coco_results(out, dataset)
-    ap = image_ap(dataset.objects(), found)
-    scores = {"AP": ap.ap, "AP50": ap.ap50, "AP75": ap.ap75, "box_AP": image_ap(dataset.objects(), found, "bbox").ap}
-    hidden = dataset.objects(lambda a: (a.extra.get("hidden") or 0) > HEAVILY_HIDDEN)
-    if any(not thing.ignored and not thing.iscrowd for thing in hidden):
-        occluded = image_ap(hidden, found)
-        scores |= {"AP_hidden_over_30": occluded.ap, "AP50_hidden_over_30": occluded.ap50}
-        scores |= score_occlusion(dataset, detections)
-    return scores
-
-
-def detect(model: OccMaskTrackRCNN, path: Path, image_id: int) -> list[dict]:
-    """COCO results of one image, each with its frame result for the occlusion scores."""
-    (result,) = VideoSession(model, num_frames=1).step(read_image(path))
-    return [
-        {
-            "coco": {
-                "image_id": image_id,
-                "category_id": 1,
-                "segmentation": mask,
-                "bbox": xywh(box),
-                "score": float(score),
-            },
-            "result": result,
-        }
-        for mask, box, score in zip(result.masks, result.boxes, result.scores, strict=True)
-    ]
-
-
-def xywh(box: np.ndarray) -> list[float]:
-    """COCO's box of an xyxy one."""
-    return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
-
-
-def score_occlusion(dataset: CocoDataset, detections: list[dict]) -> dict[str, float | None]:
-    """Hidden fraction and order of the people found with score .5 or more."""
-    from vos_occ.inference.run import select
-
-    results = {record["coco"]["image_id"]: record["result"] for record in detections}
-    matches = OcclusionMatches()
-    for image in dataset.images:
-        people = [a for a in dataset.annotations if a.image_id == image.id and a.extra.get("in_front_of") is not None]
-        if image.id in results:
-            result = results[image.id]
-            matches.add_image(people, select(result, np.flatnonzero(result.scores >= 0.5)))
-    hidden = matches.hidden()
-    return {
-        "hidden_MAE": hidden.mae if hidden else None,
-        "hidden_MAE_of_mean": hidden.baseline_mae if hidden else None,
-        "hidden_Spearman": hidden.spearman if hidden else None,
-        "order_accuracy": matches.order.accuracy if matches.order.predicted else None,
-        "order_coverage": matches.order.coverage,
-        "order_accuracy_of_lower_edge": matches.order.baseline_accuracy,
-        "order_pairs": matches.order.pairs,
-        "order_pairs_found": matches.order.pairs / matches.true_pairs if matches.true_pairs else None,
-    }
 
 
 def write_davis(root: Path, name: str, out: Path) -> Path:
