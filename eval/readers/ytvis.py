@@ -6,7 +6,7 @@ checked, is in `ytvis_tubes`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
+from eval.readers.entries import Entry
 from eval.readers.record import (
     Category,
     Record,
@@ -23,8 +24,10 @@ from eval.readers.record import (
     load_object,
     records,
     refuse_strangers,
+    shown,
     table,
 )
+from eval.readers.stream import stream_json
 from eval.readers.track_masks import TrackMasks
 from eval.readers.ytvis_tubes import (
     Video,
@@ -123,6 +126,67 @@ def read_ytvis(path: str | Path) -> YtvisDataset:
     return YtvisDataset(Path(path), videos, tracks, names, has_annotations)
 
 
+@dataclass(frozen=True)
+class YtvisIndex:
+    """An annotation file of any size, of which only the places of the annotations are in memory.
+
+    Attributes:
+        path: The file.
+        videos: In file order.
+        categories: In file order.
+        has_annotations: Whether there is any annotation.
+        entries: The places of the annotations, in file order.
+    """
+
+    path: Path
+    videos: tuple[Video, ...]
+    categories: tuple[Category, ...]
+    has_annotations: bool
+    entries: tuple[Entry, ...]
+
+    def tracks(self) -> Iterator[Track]:
+        """The annotations one by one, each read and checked when it is asked for.
+
+        Raises:
+            SchemaError: A record does not fit.
+        """
+        videos, names = by_id(self.videos), by_id(self.categories)
+        video_of = {entry.record.integer("id"): entry.record.integer("video_id") for entry in self.entries}
+        for entry in self.entries:
+            yield _tracks([entry.read()], videos, names, video_of)[0]
+
+
+def index_ytvis(path: str | Path) -> YtvisIndex:
+    """Find the annotations of a file as `read_ytvis` takes it, in the memory of one of them.
+
+    Raises:
+        SchemaError: There is no such file, or a record other than an annotation does not fit.
+    """
+    path = Path(path)
+    members: dict[str, Any] = {}
+    entries: list[Entry] = []
+    for item in stream_json(path):
+        if not item.member:
+            raise SchemaError(f"{path.name} holds a list, expected a JSON object. Is it a results file?")
+        if item.index is None:
+            members[item.member] = item.value
+        elif item.member == "annotations":
+            entries.append(Entry(path, item, whole=False))
+        else:
+            members.setdefault(item.member, []).append(item.value)
+    document = Record(members, "", path.name)
+    if members.get("annotations") is not None:
+        raise document.error("annotations", f"is {shown(members['annotations'])}, expected a list", "Correct the file.")
+    videos, names = table(document, "videos", read_video), categories(document)
+    seen: dict[int, str] = {}
+    for record in (entry.record for entry in entries):
+        first = seen.setdefault(record.integer("id"), record.where)
+        if first != record.where:
+            raise record.error("id", f"is {record.integer('id')}, as that of {first}", "Give every record its own id.")
+        record.integer("video_id")
+    return YtvisIndex(path, videos, names, bool(entries), tuple(entries))
+
+
 def read_ytvis_results(path: str | Path, dataset: YtvisDataset) -> list[Tube]:
     """Read a results.json: a list of {video_id, category_id, score, segmentations}, in file order.
 
@@ -143,8 +207,12 @@ def read_ytvis_results(path: str | Path, dataset: YtvisDataset) -> list[Tube]:
 
 
 def _tracks(
-    annotations: Sequence[Record], videos: Mapping[int, Video], names: Mapping[int, Category]
+    annotations: Sequence[Record],
+    videos: Mapping[int, Video],
+    names: Mapping[int, Category],
+    video_of: Mapping[int, int] | None = None,
 ) -> tuple[Track, ...]:
+    """Checked annotations; `video_of` says of which video each is, if these are not all of the file's."""
     of = [videos[record.known("video_id", videos, "video")] for record in annotations]
     for record in annotations:
         record.known("category_id", names, "category")
@@ -156,7 +224,7 @@ def _tracks(
         _track(record, video, tube, amodal_masks.get(i))
         for i, (record, video, tube) in enumerate(zip(annotations, of, masks, strict=True))
     )
-    video_of = {track.id: track.video_id for track in tracks}
+    video_of = video_of or {track.id: track.video_id for track in tracks}
     for record, track in zip(annotations, tracks, strict=True):
         for t, behind in enumerate(track.extra.get("in_front_of", ())):
             refuse_strangers(record, f"in_front_of[{t}]", behind, video_of, track.id, track.video_id)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
+from torch.utils.data import DataLoader
 
-from vos_occ.datasets.copy_paste import PASTED_ID
+from vos_occ.datasets.key_frames import KeyFrames
 from vos_occ.datasets.pairs import FramePairs, pack_pair
 from vos_occ.datasets.sample import Sample
 from vos_occ.datasets.synthetic import CLASSES, write_dataset
@@ -160,7 +162,7 @@ class OneSample:
 def with_source(world: Path, sample: Sample, keep_empty: bool = False, **options: Any) -> FramePairs:
     dataset = pairs(world, **options)
     source = OneSample(sample, keep_empty)
-    dataset.sources, dataset._keys, dataset._usable = [source], [(0, 0, 0)], [source.frames()]
+    dataset.sources, dataset._keys = [source], [KeyFrames(source.frames())]
     return dataset
 
 
@@ -170,8 +172,8 @@ def test_pasted_instances_have_one_id_and_two_places(world: Path, sample) -> Non
     for seed in range(12):
         _, key, reference = take(dataset, 0, seed)
         first, second = by_id(key.gt_instances), by_id(reference.gt_instances)
-        if PASTED_ID in first and PASTED_ID in second:
-            both += not np.array_equal(first[PASTED_ID], second[PASTED_ID])
+        if 2 in first and 2 in second:  # numbers within the pair; the object of the scene has the smaller id
+            both += not np.array_equal(first[2], second[2])
     assert both >= 6
 
 
@@ -228,6 +230,88 @@ def test_a_source_that_does_not_exist_is_named(world: Path, source: dict, messag
 def test_an_empty_training_set_is_one_clear_line(world: Path, tmp_path: Path) -> None:
     path = tmp_path / "annotations_ytvis.json"
     text = (world / "annotations_ytvis.json").read_text()
-    path.write_text(text[: text.index('"annotations"')] + '"annotations":[]}')
+    path.write_text(text.replace('"iscrowd":0', '"iscrowd":1'))
+    (tmp_path / "frames").symlink_to(world / "frames")
     with pytest.raises(InputError, match="^The training set is empty: no source has a frame"):
         pairs(tmp_path)
+
+
+def mixed(world: Path, **options: Any) -> FramePairs:
+    """Videos and, weighing half of its images, the COCO file beside them."""
+    sources = [
+        {"type": "YtvisFrames", "ann_file": world / "annotations_ytvis.json", "image_root": world / "frames"},
+        {
+            "type": "CocoFrames",
+            "ann_file": world / "annotations_coco.json",
+            "image_root": world / "frames",
+            "repeat": 0.5,
+        },
+    ]
+    return FramePairs(sources=sources, pipeline=[CROP], classes=CLASSES, copy_paste={}, **options)
+
+
+def test_videos_and_images_are_mixed_by_weight_over_several_workers(world: Path) -> None:
+    dataset = mixed(world)
+    videos, images = (len(keys) for keys in dataset._keys)
+    assert (images, len(dataset)) == (round(videos / 2), videos + images)  # every frame is in both files
+    loader = DataLoader(
+        dataset, batch_size=4, num_workers=2, shuffle=True, collate_fn=list, multiprocessing_context="fork"
+    )
+    items = [item for batch in loader for item in batch]
+    assert len(items) == len(dataset)
+    assert all(item["inputs"].shape == (2, 3, *SIZE) for item in items)
+    assert len({item["inputs"].numpy().tobytes() for item in items}) > 0.9 * len(items)  # no two workers draw alike
+
+
+def test_a_fraction_of_a_source_is_drawn_anew_in_each_epoch(world: Path) -> None:
+    dataset = pairs(world, source={"repeat": 0.2})
+    seen: list[tuple[int, int]] = []
+    source = dataset.sources[0]
+    original = source.load
+    source.load = lambda video, frame_index: (seen.append((video, frame_index)), original(video, frame_index))[1]
+    for epoch in range(20):
+        for index in range(len(dataset)):
+            take(dataset, index, seed=epoch)
+    assert len(dataset) == round(0.2 * len(pairs(world)))
+    assert len(set(seen[::2])) > 2 * len(dataset)
+
+
+def test_an_annotation_with_id_0_has_its_partner_in_the_reference(world: Path, tmp_path: Path) -> None:
+    """mmdet's quasi-dense head takes ids up to 0 for objects without a partner (specs/trackers.md B9)."""
+    content = json.loads((world / "annotations_ytvis.json").read_text())
+    first = content["annotations"][0]
+    del content["annotations"][1:], first["in_front_of"]
+    first["id"] = 0
+    (tmp_path / "annotations_ytvis.json").write_text(json.dumps(content))
+    (tmp_path / "frames").symlink_to(world / "frames")
+    _, key, reference = take(pairs(tmp_path, pipeline=PLAIN))
+    assert key.gt_instances.instances_ids.tolist() == reference.gt_instances.instances_ids.tolist() == [1]
+
+
+def test_what_is_left_out_is_counted_in_the_log(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = json.loads((world / "annotations_ytvis.json").read_text())
+    content["annotations"] = [a | {"in_front_of": None} for a in content["annotations"] if a["video_id"] == 1]
+    content["annotations"] = [{k: v for k, v in a.items() if k != "in_front_of"} for a in content["annotations"]]
+    (tmp_path / "annotations_ytvis.json").write_text(json.dumps(content))
+    (tmp_path / "frames").symlink_to(world / "frames")
+    with caplog.at_level("INFO"):
+        pairs(tmp_path)
+    assert "1 videos without an annotated object are skipped" in caplog.text
+
+
+def test_labels_follow_the_classes_of_the_config_not_the_order_of_the_file(world: Path) -> None:
+    backwards = FramePairs(
+        sources=[{"type": "YtvisFrames", "ann_file": world / "annotations_ytvis.json", "image_root": world / "frames"}],
+        pipeline=PLAIN,
+        classes=CLASSES[::-1],
+    )
+    for index in range(3):
+        _, key, _ = take(pairs(world, pipeline=PLAIN), index)
+        _, turned, _ = take(backwards, index)
+        assert (len(CLASSES) - 1 - key.gt_instances.labels).tolist() == turned.gt_instances.labels.tolist()
+
+
+def test_the_label_of_occlusion_comes_along(world: Path) -> None:
+    _, key, _ = take(pairs(world, pipeline=PLAIN))
+    assert key.gt_instances.occlusion.dtype == torch.int8
+    assert set(key.gt_instances.occlusion.tolist()) <= {0, 1, 2}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import numpy as np
 import pytest
 
 from eval.errors import SchemaError
-from vos_occ.datasets.ytvis import YtvisFrames
+from eval.readers.ytvis import read_ytvis
+from vos_occ.datasets import object_store
+from vos_occ.datasets.synthetic import write_dataset
+from vos_occ.datasets.ytvis import BenchmarkFrames, YtvisFrames
 from vos_occ.results.ytvis import write_ytvis_dataset
 from vos_occ.structures.errors import InputError
 from vos_occ.structures.rle import encode
@@ -132,7 +137,124 @@ def test_an_image_of_another_size_is_refused(write, tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_absent_is_named(write, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    frames = YtvisFrames(write(([LEFT] * 3, {})), tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=r"elsewhere/v/0.png does not exist"):
-        frames.load(0, 0)
+    frames = YtvisFrames(write(([LEFT] * 3, {})), tmp_path)
+    (tmp_path / "v" / "1.png").unlink()
+    with pytest.raises(InputError, match=r"v/1.png does not exist"):
+        frames.load(0, 1)
     assert capfd.readouterr().err == ""  # OpenCV would have warned beside the error
+
+
+@pytest.mark.parametrize(
+    ("root", "there", "message"),
+    [
+        ("elsewhere", None, "no such folder. Name the folder that the json's file_names are relative to."),
+        ("train_images", "train", "no such folder. There is '.*/train': name that."),
+        ("train", None, "no such folder. Neither is there '.*/train_images'."),
+        (".", None, "The first frames of 1 of 1 videos .* do not exist in '.*': w/0.png. Name the folder"),
+    ],
+    ids=["no folder", "the other layout", "neither layout", "other frames"],
+)
+def test_frames_are_looked_for_before_training(write, tmp_path: Path, root, there, message: str) -> None:
+    path = write(([LEFT] * 3, {}), file_names=["w/0.png", "w/1.png", "w/2.png"])
+    if there:
+        (tmp_path / there).mkdir()
+    with pytest.raises(InputError, match=message):
+        YtvisFrames(path, tmp_path / root)
+
+
+def test_occlusion_labels_are_those_of_the_frame(write, tmp_path: Path) -> None:
+    labels = ["no_occlusion", "severe_occlusion", None]
+    frames = YtvisFrames(write(([LEFT] * 3, {"occlusion": labels}), ([None, RIGHT, RIGHT], {})), tmp_path)
+    assert [frames.load(0, t).occlusion.tolist() for t in range(3)] == [[0], [2, -1], [-1, -1]]
+
+
+def test_an_item_decodes_the_masks_of_its_frame_and_no_others(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(([LEFT] * 3, {}), ([RIGHT, None, RIGHT], {}))
+    frames = YtvisFrames(path, tmp_path)
+    path.unlink()  # nothing is read again
+    decoded: list[bytes] = []
+    original = object_store.coco_mask.decode
+    monkeypatch.setattr(object_store.coco_mask, "decode", lambda rle: (decoded.append(rle["counts"]), original(rle))[1])
+    frames.load(0, 1)
+    assert len(decoded) == 1
+
+
+def test_what_goes_to_a_worker_is_as_large_as_the_codes(tmp_path: Path) -> None:
+    """A worker that is spawned gets a copy of the dataset (specs/trackers.md B9)."""
+    write_dataset(tmp_path, "train", range(2), height=96, width=160, num_frames=40)
+    frames = YtvisFrames(tmp_path / "annotations_ytvis.json", tmp_path / "frames")
+    tracks = read_ytvis(tmp_path / "annotations_ytvis.json").tracks
+    masks = [mask for track in tracks for mask in track.segmentations if mask is not None]
+    codes = sum(len(mask["counts"]) for mask in masks)
+    assert len(pickle.dumps(frames)) < codes + 100 * len(masks) + 10_000
+
+
+def test_a_frame_is_the_same_after_pickling(write, tmp_path: Path) -> None:
+    known = {"hidden": [0, 0.5, 0], "in_front_of": [[6], [], []]}
+    frames = YtvisFrames(write(([LEFT] * 3, known), ([RIGHT] * 3, known | {"in_front_of": [None] * 3})), tmp_path)
+    copy = pickle.loads(pickle.dumps(frames))
+    for t in range(3):
+        for name in ("image", "masks", "labels", "instance_ids", "hidden", "in_front", "crowd", "occlusion"):
+            np.testing.assert_array_equal(getattr(frames.load(0, t), name), getattr(copy.load(0, t), name))
+
+
+def test_polygons_and_listed_run_lengths_are_masks_too(write, draw, tmp_path: Path) -> None:
+    path = write(([LEFT] * 3, {}))
+    content = json.loads(path.read_text())
+    listed = {"size": [3, 4], "counts": [0, 2, 1, 2, 7]}
+    content["annotations"][0]["segmentations"] = [listed, [[0, 0, 2, 0, 2, 2, 0, 2]], None]
+    path.write_text(json.dumps(content))
+    frames = YtvisFrames(path, tmp_path)
+    for t in range(2):
+        np.testing.assert_array_equal(frames.load(0, t).masks, [draw(LEFT)])
+
+
+@pytest.mark.parametrize(
+    ("ann_file", "folder"),
+    [
+        ("ovis/annotations_train.json", "train"),
+        ("ovis/annotations_train.json", "train_images"),
+        ("ytvis19/train.json", "train/JPEGImages"),
+        ("ytvis19/annotations/instances_train_sub.json", "train/JPEGImages"),
+        ("ytvis21/train/instances.json", "train/JPEGImages"),
+        ("ytvis22/train/instances.json", "train/JPEGImages"),
+    ],
+)
+def test_a_benchmark_is_found_in_the_layouts_that_are_in_use(write, tmp_path: Path, ann_file: str, folder: str) -> None:
+    path = write(([LEFT] * 3, {}))
+    benchmark = ann_file.split("/")[0]
+    (tmp_path / ann_file).parent.mkdir(parents=True)
+    path.rename(tmp_path / ann_file)
+    (tmp_path / benchmark / folder).mkdir(parents=True)
+    (tmp_path / "v").rename(tmp_path / benchmark / folder / "v")
+    frames = BenchmarkFrames(benchmark, tmp_path / benchmark)
+    assert frames.load(0, 2).instance_ids.tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "options", "message"),
+    [
+        ("ovis", {}, "has no annotations of ovis train: looked for annotations_train.json, .*`ann_file`"),
+        (
+            "ovis",
+            {"ann_file": "annotations.json"},
+            "no frames of ovis train: looked for train/, train_images/.*`image_",
+        ),
+        ("ovis", {"ann_file": "annotations.json", "image_prefix": "pics"}, "looked for pics/. Name yours"),
+        ("ovis", {"split": "dev"}, "Split 'dev' is not known. Use one of train, valid, test"),
+        ("coco", {}, "Benchmark 'coco' is not known. Use one of ytvis19"),
+    ],
+    ids=["no json", "no frames", "no frames of that name", "split", "benchmark"],
+)
+def test_what_was_looked_for_is_said(write, tmp_path: Path, benchmark: str, options: dict, message: str) -> None:
+    write(([LEFT] * 3, {}))
+    with pytest.raises(InputError, match=message):
+        BenchmarkFrames(benchmark, tmp_path, **options)
+
+
+def test_folders_of_other_names_are_taken_as_told(write, tmp_path: Path) -> None:
+    write(([LEFT] * 3, {}))
+    frames = BenchmarkFrames("ovis", tmp_path, ann_file="annotations.json", image_prefix="")
+    assert len(frames.load(0, 0)) == 1

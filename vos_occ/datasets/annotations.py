@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from eval.readers.record import Category
-from eval.rle import Rle
 from vos_occ.datasets.sample import unknown_order
 from vos_occ.structures.errors import InputError
 
@@ -33,14 +31,6 @@ def select_classes(
         if name not in ids:
             raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(ids))}.")
     return names, {ids[name]: label for label, name in enumerate(names)}
-
-
-def decode_masks(segmentations: Sequence[Rle], height: int, width: int) -> np.ndarray:
-    """(N, height, width) uint8 in {0, 1}."""
-    masks = np.zeros((len(segmentations), height, width), np.uint8)
-    for mask, segmentation in zip(masks, segmentations, strict=True):
-        mask[:] = coco_mask.decode(segmentation)
-    return masks
 
 
 def hidden_or_nan(values: Sequence[float | None]) -> np.ndarray:

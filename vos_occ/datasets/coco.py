@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from eval.readers.coco import Annotation, read_coco
-from vos_occ.datasets.annotations import decode_masks, hidden_or_nan, order_from_lists, select_classes
+from eval.readers.coco import read_coco
+from vos_occ.datasets.annotations import select_classes
 from vos_occ.datasets.images import read_frame
+from vos_occ.datasets.object_store import FrameObjects, StoreBuilder
 from vos_occ.datasets.sample import Sample
+from vos_occ.datasets.ytvis import sample_of
 from vos_occ.structures.errors import InputError
 
 
@@ -41,34 +40,37 @@ class CocoFrames:
             raise InputError(f"{ann_file} has no annotations, so it cannot be trained on. Use the train split.")
         self.image_root = Path(image_root)
         self.keep_empty = keep_empty
-        self.classes, self._label_of = select_classes(dataset.categories, classes, ann_file)
-        self._annotations: dict[int, list[Annotation]] = defaultdict(list)
-        for annotation in dataset.annotations:
-            if annotation.category_id in self._label_of:
-                if annotation.segmentation is None:
-                    raise InputError(f"{ann_file}: annotation {annotation.id} has a box but no mask. Add its mask.")
-                self._annotations[annotation.image_id].append(annotation)
+        self.classes, label_of = select_classes(dataset.categories, classes, ann_file)
         self.images = dataset.images
+        place = {image.id: number for number, image in enumerate(self.images)}
+        builder = StoreBuilder()
+        for annotation in dataset.annotations:
+            if annotation.category_id not in label_of:
+                continue
+            if annotation.segmentation is None:
+                raise InputError(f"{ann_file}: annotation {annotation.id} has a box but no mask. Add its mask.")
+            builder.add_owner(annotation.id, label_of[annotation.category_id], annotation.iscrowd)
+            builder.add(
+                place[annotation.image_id],
+                annotation.segmentation["counts"],
+                hidden=annotation.extra.get("hidden"),
+                behind=annotation.extra.get("in_front_of"),
+            )
+        self._store = builder.build(len(self.images))
+
+    def __repr__(self) -> str:
+        return f"CocoFrames({len(self.images)} images in {str(self.image_root)!r}: {self._store!r})"
 
     def frames(self) -> list[list[int]]:
         """Per image, `[0]`, or `[]` when nothing on it but crowds is annotated and empty ones are not kept."""
-        return [[0] if self.keep_empty or self._has_objects(image.id) else [] for image in self.images]
+        return [[0] if self.keep_empty or usable else [] for usable in self._store.usable().tolist()]
 
-    def _has_objects(self, image_id: int) -> bool:
-        return any(not annotation.iscrowd for annotation in self._annotations[image_id])
+    def objects(self, video: int) -> FrameObjects:
+        """What is annotated in the `video`-th image; no file is read."""
+        return self._store.objects(video, self.images[video].height, self.images[video].width)
 
     def load(self, video: int, frame_index: int = 0) -> Sample:
         """The sample of the `video`-th image."""
         assert frame_index == 0, "an image is a video of one frame"
         info = self.images[video]
-        annotations = self._annotations[info.id]
-        ids = [a.id for a in annotations]
-        return Sample(
-            image=read_frame(self.image_root / info.file_name, info.height, info.width),
-            masks=decode_masks([a.segmentation for a in annotations], info.height, info.width),
-            labels=np.array([self._label_of[a.category_id] for a in annotations], np.int64),
-            instance_ids=np.array(ids, np.int64),
-            hidden=hidden_or_nan([a.extra.get("hidden") for a in annotations]),
-            in_front=order_from_lists(ids, [a.extra.get("in_front_of") for a in annotations]),
-            crowd=np.array([bool(a.iscrowd) for a in annotations], bool),
-        )
+        return sample_of(read_frame(self.image_root / info.file_name, info.height, info.width), self.objects(video))

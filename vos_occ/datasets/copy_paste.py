@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vos_occ.datasets.sample import Sample
+from vos_occ.datasets.sample import UNKNOWN_OCCLUSION, Sample
 from vos_occ.structures.boxes import box_iou
 
 PASTED_ID = 1_000_000_000  # annotation ids of real data sets stay far below
@@ -167,4 +167,5 @@ def _append_in_front(sample: Sample, pasted: np.ndarray, instance_id: int, label
         hidden=np.append(1 - visible * (1 - covered), np.float32(0)).astype(np.float32),
         in_front=in_front,
         crowd=np.append(sample.crowd, False),
+        occlusion=np.append(np.where(covered > 0, UNKNOWN_OCCLUSION, sample.occlusion), 0).astype(np.int8),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,14 +22,17 @@ from torch.utils.data import Dataset
 from vos_occ.datasets import transforms
 from vos_occ.datasets.coco import CocoFrames
 from vos_occ.datasets.copy_paste import PASTED_ID, CopyPaste
+from vos_occ.datasets.key_frames import KeyFrames
 from vos_occ.datasets.sample import Sample
-from vos_occ.datasets.ytvis import YtvisFrames
+from vos_occ.datasets.ytvis import BenchmarkFrames, YtvisFrames
 from vos_occ.structures.errors import InputError
 
-SOURCES = {"YtvisFrames": YtvisFrames, "CocoFrames": CocoFrames}
+SOURCES = {"YtvisFrames": YtvisFrames, "BenchmarkFrames": BenchmarkFrames, "CocoFrames": CocoFrames}
 ATTEMPTS = 10  # at a key frame with an instance left after augmentation, before one without is taken
 for _transform in (transforms.RandomFlip, transforms.RandomScaleCrop, transforms.ColorJitter, transforms.DropSmall):
     TRANSFORMS.register_module(name=f"Occ{_transform.__name__}", module=_transform)
+
+logger = logging.getLogger(__name__)
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -54,7 +59,8 @@ class FramePairs(Dataset):
     twice, independently, so that its instances move between key and reference.
 
     Args:
-        sources: configs of `YtvisFrames` or `CocoFrames`, each with an optional `repeat` (how often its frames count).
+        sources: configs of `YtvisFrames`, `BenchmarkFrames` or `CocoFrames`, each with an optional `repeat`: how often
+            its frames count in an epoch, which may be a fraction. Videos and images may be mixed.
         pipeline: configs of transforms; the last size decides the tensor's size, so pairs of a batch are alike.
         frame_range: the reference lies at most this many frames from the key (by frame index).
         copy_paste: arguments of `CopyPaste`, applied to single images before they are augmented twice; None: not.
@@ -80,11 +86,10 @@ class FramePairs(Dataset):
             self.pipeline: list[Transform] = [TRANSFORMS.build(config) for config in pipeline]
         self.copy_paste = CopyPaste(**copy_paste) if copy_paste else None
         self.sources: list[FrameSource] = []
-        self._keys: list[tuple[int, int, int]] = []
-        self._usable: list[list[list[int]]] = []
+        self._keys: list[KeyFrames] = []
         for config in sources:
             self._add_source(dict(config))
-        if not self._keys:
+        if not len(self):
             raise InputError("The training set is empty: no source has a frame with an annotated instance.")
 
     def _add_source(self, config: dict[str, Any]) -> None:
@@ -93,31 +98,40 @@ class FramePairs(Dataset):
         if kind not in SOURCES:
             raise InputError(f"Source type {kind!r} of the training set is not known. Use {' or '.join(SOURCES)}.")
         source = SOURCES[kind](**config, classes=self.classes)
-        usable = source.frames()
-        keys = [(len(self.sources), video, t) for video, frames in enumerate(usable) for t in frames]
+        keys = KeyFrames(source.frames(), repeat)
+        if keys.skipped:
+            what = "images" if kind == "CocoFrames" else "videos"
+            logger.info("%d %s without an annotated object are skipped: %r", keys.skipped, what, source)
         self.sources.append(source)
-        self._usable.append(usable)
-        self._keys.extend(keys * repeat)
+        self._keys.append(keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return sum(map(len, self._keys))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`inputs` (2, 3, H, W) uint8 RGB, key first, and `data_samples`, a TrackDataSample of both frames."""
         rng = np.random.default_rng(np.random.randint(2**31))  # follows the worker's seed
         for _ in range(ATTEMPTS):
-            key, reference = self._pair(index, rng)
-            if self.sources[self._keys[index][0]].keep_empty or not key.crowd.all():  # all() of none is True
+            number, video, frame_index = self._locate(index, rng)
+            key, reference = self._pair(number, video, frame_index, rng)
+            if self.sources[number].keep_empty or not key.crowd.all():  # all() of none is True
                 break
             index = int(rng.integers(len(self)))
         return pack_pair(key, reference)
 
-    def _pair(self, index: int, rng: np.random.Generator) -> tuple[Sample, Sample]:
-        source_index, video, t = self._keys[index]
-        source = self.sources[source_index]
-        key = source.load(video, t)
-        near = [u for u in self._usable[source_index][video] if u != t and abs(u - t) <= self.frame_range]
-        if near:
+    def _locate(self, index: int, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Source, video and frame of an item."""
+        for number, keys in enumerate(self._keys):
+            if index < len(keys):
+                return number, *keys.pick(index, rng)
+            index -= len(keys)
+        raise IndexError(f"The training set has {len(self)} pairs.")
+
+    def _pair(self, number: int, video: int, frame_index: int, rng: np.random.Generator) -> tuple[Sample, Sample]:
+        source = self.sources[number]
+        key = source.load(video, frame_index)
+        near = self._keys[number].near(video, frame_index, self.frame_range)
+        if len(near):
             seed = int(rng.integers(2**31))
             reference = source.load(video, int(rng.choice(near)))
             return self._augment(key, seed), self._augment(reference, seed)
@@ -136,8 +150,8 @@ class FramePairs(Dataset):
         return key, reference
 
     def _random_sample(self, rng: np.random.Generator) -> Sample:
-        source, video, t = self._keys[int(rng.integers(len(self)))]
-        return self.sources[source].load(video, t)
+        number, video, frame_index = self._locate(int(rng.integers(len(self))), rng)
+        return self.sources[number].load(video, frame_index)
 
     def _augment(self, sample: Sample, seed: int) -> Sample:
         rng = np.random.default_rng(seed)
@@ -147,8 +161,14 @@ class FramePairs(Dataset):
 
 
 def pack_pair(key: Sample, reference: Sample) -> dict[str, Any]:
-    """Two samples of one size as mmdet's training input: frame 0 is the key, frame 1 the reference."""
+    """Two samples of one size as mmdet's training input: frame 0 is the key, frame 1 the reference.
+
+    Instances are numbered from 1 within the pair: to mmdet's quasi-dense head an id of 0 has no partner.
+    """
     images = np.stack([key.image, reference.image]).transpose(0, 3, 1, 2)
+    _, numbers = np.unique(np.concatenate([key.instance_ids, reference.instance_ids]), return_inverse=True)
+    key = replace(key, instance_ids=numbers[: len(key)] + 1)
+    reference = replace(reference, instance_ids=numbers[len(key) :] + 1)
     track_sample = TrackDataSample()
     track_sample.video_data_samples = [_data_sample(key), _data_sample(reference)]
     track_sample.set_metainfo({"key_frames_inds": [0], "ref_frames_inds": [1]})
@@ -174,4 +194,5 @@ def _instances(sample: Sample) -> InstanceData:
         instances_ids=torch.from_numpy(sample.instance_ids),
         hidden=torch.from_numpy(sample.hidden),
         in_front=torch.from_numpy(sample.in_front),
+        occlusion=torch.from_numpy(sample.occlusion),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 UNKNOWN_ORDER = -1
+UNKNOWN_OCCLUSION = -1
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Sample:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) uint8 in {0, 1}, visible pixels.
         labels: (N,) int64, 0-based class index.
-        instance_ids: (N,) int64, >= 1, the same object has the same id in every frame of a video.
+        instance_ids: (N,) int64, >= 0, the same object has the same id in every frame of a video.
         hidden: (N,) float32 in [0, 1], fraction of the object that others cover; nan where unknown.
         in_front: (N, N) int8; `in_front[i, j]` is 1 when i lies in front of j, 0 when it does not, -1 when unknown.
         crowd: (N,) bool; crowd regions are ignored in training and occlude nothing.
+        occlusion: (N,) int8, OVIS' label: 0 not occluded, 1 slightly, 2 severely, -1 unknown.
     """
 
     image: np.ndarray
@@ -30,11 +32,13 @@ class Sample:
     hidden: np.ndarray
     in_front: np.ndarray
     crowd: np.ndarray
+    occlusion: np.ndarray
 
     def __post_init__(self) -> None:
         count = len(self.masks)
         assert self.masks.shape[1:] == self.image.shape[:2], (self.masks.shape, self.image.shape)
-        assert len(self.labels) == len(self.instance_ids) == len(self.hidden) == len(self.crowd) == count
+        per_object = (self.labels, self.instance_ids, self.hidden, self.crowd, self.occlusion)
+        assert all(len(values) == count for values in per_object), [len(values) for values in per_object]
         assert self.in_front.shape == (count, count), self.in_front.shape
 
     def __len__(self) -> int:
@@ -51,6 +55,7 @@ class Sample:
             hidden=self.hidden[index],
             in_front=self.in_front[np.ix_(index, index)],
             crowd=self.crowd[index],
+            occlusion=self.occlusion[index],
         )
 
     def boxes(self) -> np.ndarray:
@@ -66,3 +71,8 @@ class Sample:
 def unknown_order(count: int) -> np.ndarray:
     """(count, count) int8 order of instances of which nothing is known."""
     return np.full((count, count), UNKNOWN_ORDER, np.int8)
+
+
+def unknown_occlusion(count: int) -> np.ndarray:
+    """(count,) int8 labels of instances of which nothing is known."""
+    return np.full(count, UNKNOWN_OCCLUSION, np.int8)
