@@ -78,8 +78,8 @@ def test_extension_has_a_real_spec_as_mmengine_asks():
 def test_an_operator_that_nobody_answers_names_itself_and_the_cure():
     module = types.ModuleType(ext_module.EXTENSION)
     ext_module.ExtensionFinder().exec_module(module)
-    with pytest.raises(NotImplementedError, match=r"'?deform_conv_forward'?.*pip install .*onedl-mmcv"):
-        module.deform_conv_forward(1, weight=2)
+    with pytest.raises(NotImplementedError, match=r"'?deform_roi_pool_forward'?.*pip install .*onedl-mmcv"):
+        module.deform_roi_pool_forward(1, weight=2)
 
 
 def test_extension_does_not_pretend_to_have_special_attributes():

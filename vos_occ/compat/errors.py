@@ -11,5 +11,5 @@ class MissingOperatorError(NotImplementedError):
     def __init__(self, operator: str) -> None:
         super().__init__(
             f"mmcv.ops needs the compiled operator {operator}, but this mmcv was installed without compiled "
-            f"operators, and vos_occ stands in only for nms and average roi_align. Compile them with: {CURE}"
+            f"operators, and vos_occ stands in only for nms, average roi_align and deform_conv. Compile: {CURE}"
         )

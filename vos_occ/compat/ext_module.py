@@ -50,9 +50,7 @@ def _answered_operators() -> dict[str, Callable[..., Any]]:
     backend = op_backend()
     ops = import_module(f"vos_occ.compat.{'torchvision_ops' if backend.name == 'torchvision' else 'plain_ops'}")
     return {
-        "nms": ops.nms,
-        "roi_align_forward": ops.roi_align_forward,
-        "roi_align_backward": ops.roi_align_backward,
+        **{operator: getattr(ops, operator) for operator in ops.__all__},
         "get_compiler_version": lambda: f"none (operators by {backend.name})",
         "get_compiling_cuda_version": lambda: "not available",
     }

@@ -1,4 +1,4 @@
-"""mmcv's nms and roi_align in plain torch, with the in-place signatures of its compiled extension."""
+"""mmcv's nms, roi_align and deform_conv in plain torch, with the in-place signatures of its compiled extension."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ import torch
 from torch import Tensor
 
 from vos_occ.compat.errors import MissingOperatorError
+from vos_occ.compat.plain_deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+)
 from vos_occ.compat.plain_nms import nms
 from vos_occ.compat.plain_roi_align import pool, pool_backward
 from vos_occ.compat.plain_roi_sampling import RoISampling, sample_rois
 
-__all__ = ["nms", "roi_align_backward", "roi_align_forward"]
+__all__ = [
+    "deform_conv_backward_input",
+    "deform_conv_backward_parameters",
+    "deform_conv_forward",
+    "nms",
+    "roi_align_backward",
+    "roi_align_forward",
+]
 
 MAX_POOL = 0
 """`pool_mode` of maximum pooling in mmcv's extension; 1 is average pooling."""

@@ -1,9 +1,11 @@
-"""mmcv's nms and roi_align by torchvision's operators, with the in-place signatures of mmcv's compiled extension.
+"""mmcv's nms, roi_align and deform_conv by torchvision's operators, with the in-place signatures of its extension.
 
 Their rules are the same (both go back to detectron2's); they differ in their arguments only.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
@@ -12,7 +14,14 @@ from torch import Tensor
 from vos_occ.compat.errors import MissingOperatorError
 from vos_occ.compat.plain_ops import MAX_POOL
 
-__all__ = ["nms", "roi_align_backward", "roi_align_forward"]
+__all__ = [
+    "deform_conv_backward_input",
+    "deform_conv_backward_parameters",
+    "deform_conv_forward",
+    "nms",
+    "roi_align_backward",
+    "roi_align_forward",
+]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -69,3 +78,97 @@ def roi_align_backward(
         aligned,
     )
     grad_input += grad
+
+
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """See `plain_deform_conv.deform_conv_forward`."""
+    options = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, False)
+    nothing = input.new_zeros(0)  # for a mask and a bias that DCNv1 has not
+    bias = input.new_zeros(len(weight))
+    for part, moves, out in _together(im2col_step, input, offset, output):
+        out.copy_(torch.ops.torchvision.deform_conv2d(part, weight, moves, nothing, bias, *options))
+
+
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradInput: Tensor,
+    gradOffset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """See `plain_deform_conv.deform_conv_backward_input`."""
+    options = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, False)
+    for part, moves, grad, into, into_moves in _together(im2col_step, input, offset, gradOutput, gradInput, gradOffset):
+        grad_input, _, grad_offset = _deform_conv_gradients(grad, part, weight, moves, options)
+        into += grad_input
+        into_moves += grad_offset
+
+
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradWeight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    scale: float,
+    im2col_step: int,
+) -> None:
+    """See `plain_deform_conv.deform_conv_backward_parameters`."""
+    options = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, False)
+    for part, moves, grad in _together(im2col_step, input, offset, gradOutput):
+        gradWeight += scale * _deform_conv_gradients(grad, part, gradWeight, moves, options)[1]
+
+
+def _together(step: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """`step` images of each tensor at a time, as views."""
+    return zip(*(tensor.split(step) for tensor in tensors), strict=True)
+
+
+def _deform_conv_gradients(
+    grad: Tensor, input: Tensor, weight: Tensor, offset: Tensor, options: tuple[int, ...]
+) -> list[Tensor]:
+    """Gradients with respect to input, weight and offset. torchvision computes all or none."""
+    nothing, bias = input.new_zeros(0), input.new_zeros(len(weight))
+    return torch.ops.torchvision._deform_conv2d_backward(grad, input, weight, offset, nothing, bias, *options)[:3]
