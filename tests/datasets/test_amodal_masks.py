@@ -6,11 +6,16 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import pickle
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmdet.registry import TRANSFORMS
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -76,6 +81,39 @@ def run(pipeline: list[Any], results: dict[str, Any] | None) -> dict[str, Any] |
     return results
 
 
+def assert_in_step(packed: dict[str, Any], scene: Scene) -> list[InstanceData]:
+    """What was packed equals what the image carries, of real and of ignored objects, which are answered."""
+    image, sample = packed["inputs"].numpy(), packed["data_samples"]
+    for instances in (sample.gt_instances, sample.ignored_instances):
+        places = instances.labels.numpy()
+        masks: AmodalMasks = instances.masks
+        visible = image[0] == places[:, None, None] + 1
+        whole, occluder = (image[c] >> places[:, None, None].astype(np.uint8) & 1 for c in (1, 2))
+        np.testing.assert_array_equal(masks.planes["visible"], visible)
+        np.testing.assert_array_equal(masks.masks, whole)
+        np.testing.assert_array_equal(masks.planes["occluder"], occluder)
+        np.testing.assert_array_equal(instances.occluders.masks, occluder)
+        np.testing.assert_array_equal(instances.instances_ids, scene.ids[places])
+        np.testing.assert_array_equal(instances.in_front, scene.in_front[places][:, places])
+        with np.errstate(invalid="ignore"):  # nothing of an object is left: nan
+            hidden = 1 - visible.sum((1, 2)) / whole.sum((1, 2))
+        np.testing.assert_allclose(instances.hidden, hidden, atol=1e-6)
+    return [sample.gt_instances, sample.ignored_instances]
+
+
+@contextmanager
+def temporary_seed(seed: int) -> Iterator[None]:
+    """mmdet's transforms draw from the global generators."""
+    before = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+
+
 @pytest.mark.parametrize("keep_ratio", [True, False])
 def test_masks_ids_rates_and_order_equal_what_the_image_carries(keep_ratio: bool) -> None:
     resize = {"type": "Resize", "scale": (90, 70), "keep_ratio": keep_ratio, "interpolation": "nearest"}
@@ -86,25 +124,63 @@ def test_masks_ids_rates_and_order_equal_what_the_image_carries(keep_ratio: bool
         scene = before["gt_masks"].scene
         if (packed := run(pipeline, before)) is None:
             continue
-        image = packed["inputs"].numpy()
-        for instances in (packed["data_samples"].gt_instances, packed["data_samples"].ignored_instances):
-            places = instances.labels.numpy()
-            masks: AmodalMasks = instances.masks
-            visible = image[0] == places[:, None, None] + 1
-            whole, occluder = (image[c] >> places[:, None, None].astype(np.uint8) & 1 for c in (1, 2))
-            np.testing.assert_array_equal(masks.planes["visible"], visible)
-            np.testing.assert_array_equal(masks.masks, whole)
-            np.testing.assert_array_equal(masks.planes["occluder"], occluder)
-            np.testing.assert_array_equal(instances.occluders.masks, occluder)
-            np.testing.assert_array_equal(instances.instances_ids, scene.ids[places])
-            np.testing.assert_array_equal(instances.in_front, scene.in_front[places][:, places])
-            np.testing.assert_allclose(instances.hidden, 1 - visible.sum((1, 2)) / whole.sum((1, 2)), atol=1e-6)
+        for instances in assert_in_step(packed, scene):
+            whole, places = instances.masks.masks, instances.labels
             for box, mask in zip(instances.bboxes.tensor, whole, strict=True):
                 rows, columns = np.nonzero(mask)
                 assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             kept.append(len(places))
     assert 0 < min(filter(None, kept)) < COUNT, "some objects must have been dropped"
     assert sum(kept) > 60
+
+
+SIDES = st.integers(16, 96)
+STEPS = st.one_of(
+    st.builds(
+        lambda scale, keep: {"type": "Resize", "scale": scale, "keep_ratio": keep, "interpolation": "nearest"},
+        st.tuples(SIDES, SIDES),
+        st.booleans(),
+    ),
+    st.sampled_from(["horizontal", "vertical", "diagonal"]).map(
+        lambda direction: {"type": "RandomFlip", "prob": 1.0, "direction": direction}
+    ),
+    st.builds(
+        lambda size, boxes, empty: {
+            "type": "RandomCrop",
+            "crop_size": size,
+            "recompute_bbox": boxes,
+            "bbox_clip_border": boxes,
+            "allow_negative_crop": empty,
+        },
+        st.tuples(SIDES, SIDES),
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda side, area, keep: {
+            "type": "FilterAnnotations",
+            "min_gt_bbox_wh": (side, side),
+            "by_mask": True,
+            "min_gt_mask_area": area,
+            "keep_empty": keep,
+        },
+        st.integers(1, 8),
+        st.integers(1, 60),
+        st.booleans(),
+    ),
+    st.sampled_from([{"type": "Pad", "size_divisor": 32}, {"type": "Expand", "mean": (0, 0, 0), "prob": 1.0}]),
+)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.lists(STEPS, min_size=1, max_size=6))
+def test_any_order_of_flips_crops_resizes_and_filters_keeps_all_in_step(seed: int, steps: list[dict[str, Any]]) -> None:
+    with temporary_seed(seed):
+        before = painted(seed)
+        scene = before["gt_masks"].scene
+        packed = run(transforms(*steps, {"type": "PackAmodalInputs"}), before)
+    if packed is not None:
+        assert_in_step(packed, scene)
 
 
 def test_cut_instances_keep_the_order_of_the_ones_that_are_left() -> None:
