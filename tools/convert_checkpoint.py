@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Other people's weights for our models: tools/convert_checkpoint.py --from bcnet|mmdet|masktrack|msra IN OUT.
+"""Other people's weights for our models: tools/convert_checkpoint.py --from bcnet|mmdet|mmtrack|... IN OUT.
 
 Every tensor must find its place, in name and shape, and every place its tensor; else the difference is listed and
 nothing is written.
@@ -29,6 +29,7 @@ DEFAULT_CONFIG = {
     "bcnet": CONFIGS / "bcnet/fcos_r101_2x_coco.py",
     "mmdet": CONFIGS / "bcnet/faster_plain_r50_1x_coco.py",
     "masktrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
+    "mmtrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
     "msra": CONFIGS / "bcnet/faster_r50_1x_coco.py",
 }
 BACKBONES = ("msra",)
@@ -79,9 +80,10 @@ def convert(args: argparse.Namespace) -> int:
     model = config.model
     if args.source in BACKBONES:
         model = model.get("detector", model).backbone
-    wanted = {name: tensor for name, tensor in expected(config, model).items() if not skipped(name, args.skip)}
     source = load_checkpoint(args.weights, trust=args.trust_checkpoint)
     converted = convert_names(args.source, source.state_dict, video="detector" in config.model)
+    model, changes = converted.apply_settings(model.to_dict())
+    wanted = {name: tensor for name, tensor in expected(config, model).items() if not skipped(name, args.skip)}
     state = {name: tensor for name, tensor in converted.state_dict.items() if not skipped(name, args.skip)}
     diff = key_diff(wanted, state | {f"{args.source}:{name}": source.state_dict[name] for name in converted.unknown})
     print_diff(diff)
@@ -93,18 +95,21 @@ def convert(args: argparse.Namespace) -> int:
         )
     for note in converted.notes:
         print(f"Note: {note}")
+    for change in changes:
+        print(f"Set in its config: {change}")
     classes = source.classes or config.get("classes") or ()
-    save_checkpoint(args.out, state, json.dumps(model.to_dict()), classes, half=False)
+    save_checkpoint(args.out, state, json.dumps(model), classes, half=False)
     return len(state)
 
 
 def convert_names(source: str, state_dict: Mapping[str, Tensor], *, video: bool):  # noqa: ANN201
     """Their names to ours."""
-    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, masktrack_keys, mmdet_keys
+    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, masktrack_keys, mmdet_keys, mmtrack_keys
 
     if source in ("bcnet", "msra"):
         return (bcnet_keys if source == "bcnet" else caffe2_keys).convert(state_dict)
-    return (mmdet_keys if source == "mmdet" else masktrack_keys).convert(state_dict, video=video)
+    of = {"masktrack": masktrack_keys, "mmdet": mmdet_keys, "mmtrack": mmtrack_keys}
+    return of[source].convert(state_dict, video=video)
 
 
 def expected(config: Config, model: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -113,13 +118,14 @@ def expected(config: Config, model: Mapping[str, Any]) -> dict[str, Tensor]:
     All but video models, which compute at once, are built without memory.
     """
     import torch
+    from mmengine.config import ConfigDict
     from mmengine.registry import MODELS, DefaultScope
     from mmengine.utils import import_modules_from_strings
 
     import_modules_from_strings(**config.get("custom_imports", {"imports": []}))
     device = torch.device("cpu" if "detector" in model else "meta")
     with DefaultScope.overwrite_default_scope("mmdet"), device:
-        return MODELS.build(model).state_dict()
+        return MODELS.build(ConfigDict(model)).state_dict()
 
 
 def skipped(name: str, parts: list[str]) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -22,11 +24,31 @@ class Converted:
         state_dict: Our name -> tensor.
         unknown: Names of the source that have no place here.
         notes: What the names and shapes do not tell, but who uses the weights should know.
+        settings: Entries of the model's config (`track_head.embed_head.relu_last`) that the weights were trained with:
+            with others they fit by name and shape, and mean something else.
     """
 
     state_dict: dict[str, Tensor] = field(repr=False)
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply_settings(self, model: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A model's config with `settings`, and those that change it, as `name = value`.
+
+        A part that the model does not have is not added.
+        """
+        changed = deepcopy(dict(model))
+        changes = []
+        for name, value in self.settings.items():
+            *parts, last = name.split(".")
+            place: Any = changed
+            for part in parts:
+                place = place.get(part) if isinstance(place, Mapping) else None
+            if isinstance(place, dict) and place.get(last) != value:
+                place[last] = value
+                changes.append(f"{name} = {value!r}")
+        return changed, tuple(changes)
 
 
 def rename(state_dict: Mapping[str, Tensor], rules: Sequence[Rule], leave_out: str | None = None) -> Converted:

@@ -9,6 +9,7 @@ Source: specs/trackers.md 1.6.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,9 +19,27 @@ from vos_occ.structures.errors import CheckpointError
 
 BOX_VALUES = 4
 NOTES = (
-    "These weights were trained with boxes one pixel longer and RoIs half a cell off (legacy conventions): expect "
-    "slightly lower AP, or train on.",
+    "These weights were trained with boxes one pixel longer and RoIs half a cell off (legacy conventions), which the "
+    "written config keeps. In a model without them expect slightly lower AP, or train on. Overlaps in NMS and the "
+    "pasting of masks are today's.",
 )
+LEGACY: Mapping[str, Any] = {
+    "detector.rpn_head.anchor_generator.type": "LegacyAnchorGenerator",
+    "detector.rpn_head.anchor_generator.center_offset": 0.5,
+    "detector.rpn_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder",
+    "detector.roi_head.bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder",
+    **{
+        f"{extractor}.roi_layer.{name}": value
+        for extractor in (
+            "detector.roi_head.bbox_roi_extractor",
+            "detector.roi_head.mask_roi_extractor",
+            "track_head.roi_extractor",
+        )
+        for name, value in (("sampling_ratio", 2), ("aligned", False))
+    },
+    "track_head.embed_head.relu_last": False,
+}
+"""What mmdet calls its conventions of 2019, and the embedding's end (specs/trackers.md 1.1, 1.6)."""
 
 
 def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
@@ -43,7 +62,8 @@ def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
         rules.append((r"track_head\.(fcs\.\d+\.(?:weight|bias))", r"track_head.embed_head.\1"))
     converted = rename(state_dict, rules)
     _move_background(converted.state_dict, f"{prefix}roi_head.")
-    return Converted(converted.state_dict, converted.unknown, NOTES)
+    settings = LEGACY if video else {name.removeprefix("detector."): value for name, value in LEGACY.items()}
+    return Converted(converted.state_dict, converted.unknown, NOTES, settings)
 
 
 def _move_background(tensors: dict[str, Tensor], roi_head: str) -> None:

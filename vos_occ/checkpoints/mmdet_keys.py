@@ -7,6 +7,7 @@ names; they are of the layout that `masktrack_keys` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -14,6 +15,12 @@ from vos_occ.checkpoints.key_rules import Converted, rename
 from vos_occ.structures.errors import CheckpointError
 
 DETECTOR_PARTS = r"(?:backbone|neck|rpn_head|roi_head)\..+"
+RELU_LAST = {"track_head.embed_head.relu_last": True}
+"""mmdet and mmtrack end the embedding with a ReLU; the original does not (specs/trackers.md 1.1)."""
+RPN_NOTE = (
+    "If mmdet trained them and not mmtrack, whose weights its model zoo links, its region proposals took objects of "
+    "all classes but the first for background (specs/trackers.md, B1): train on."
+)
 
 
 def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
@@ -33,6 +40,7 @@ def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
         )
     prefix = "detector." if video else ""
     rules = [(rf"(?:detector\.)?({DETECTOR_PARTS})", rf"{prefix}\1")]
-    if video:
-        rules.append((r"(track_head\..+)", r"\1"))
-    return rename(state_dict, rules)
+    if not (video and any(name.startswith("track_head.") for name in state_dict)):
+        return rename(state_dict, rules)
+    rules.append((r"(track_head\.embed_head\.fcs\.\d+\.(?:weight|bias))", r"\1"))
+    return replace(rename(state_dict, rules), notes=(RPN_NOTE,), settings=RELU_LAST)
