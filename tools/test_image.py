@@ -10,9 +10,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eval.errors import EvalError
 from vos_occ.structures.errors import InputError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vos_occ.checkpoints.files import Checkpoint
 
 TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr")
 
@@ -45,12 +51,22 @@ def test(args: argparse.Namespace) -> None:
     config.work_dir = str(args.out)
     checkpoint = load_checkpoint(args.checkpoint, trust=args.trust_checkpoint)
     runner = build_runner(config, args.config)
+    require_same_classes(checkpoint, runner.val_loop.dataloader.dataset.metainfo["classes"])
     load_into(runner.model, checkpoint)
     scores = runner.val()
     write_atomically(args.out / "scores.json", json.dumps(scores, indent=1) + "\n")
     print(f"Wrote {args.out / 'results.json'}.")
     for name, value in scores.items():
         print(f"{name:24} {'-' if value is None else f'{value:.4f}'}")
+
+
+def require_same_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
+    """Raises InputError if a model learned other classes, or in another order, which would score as 0."""
+    if checkpoint.classes and tuple(checkpoint.classes) != tuple(classes):
+        raise InputError(
+            f"{checkpoint.path} tells apart {', '.join(checkpoint.classes)}, but the data to test on has "
+            f"{', '.join(classes)}. Test on data with these classes in this order."
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:

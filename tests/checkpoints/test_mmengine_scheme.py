@@ -216,3 +216,11 @@ def test_named_models_are_downloaded_by_us(scheme, monkeypatch):
 def test_unknown_names_are_refused_in_one_line(name, message):
     with pytest.raises(CheckpointError, match=message):
         mmengine_checkpoint._load_checkpoint(name)
+
+
+def test_weights_that_come_with_the_package_have_a_scheme_of_their_own() -> None:
+    mmengine_scheme.install()
+    found = CheckpointLoader.load_checkpoint("vos_occ://person", map_location="cpu")["state_dict"]
+    assert any(name.startswith("detector.neck.") for name in found)
+    with pytest.raises(CheckpointError, match=r"No checkpoint at .*absent\.safetensors"):
+        CheckpointLoader.load_checkpoint("vos_occ://absent", map_location="cpu")

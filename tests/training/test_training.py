@@ -88,9 +88,10 @@ def test_steps_change_the_weights_that_are_not_frozen(trained: Path) -> None:
     assert "detector.backbone.conv1.weight" not in moved
 
 
-def test_resume_goes_on_where_the_run_ended(config: Path, tmp_path: Path) -> None:
-    run(config, tmp_path)
-    run(config, tmp_path, "train_cfg.max_iters=3", resume=True)
+def test_resume_goes_on_where_the_run_ended(config: Path, trained: Path, tmp_path: Path) -> None:
+    began_with = f"load_from={trained / 'iter_1.pth'}"  # not what is resumed
+    run(config, tmp_path, began_with)
+    run(config, tmp_path, began_with, "train_cfg.max_iters=3", resume=True)
     assert [step["step"] for step in losses(tmp_path)] == [1, 2, 3]
     state = load_checkpoint(tmp_path / "iter_3.pth")
     assert state.metadata["iter"] == "3"

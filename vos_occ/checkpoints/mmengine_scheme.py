@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -72,6 +73,12 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict[str,
     return load_from_local(str(cached), map_location)
 
 
+def load_from_package(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
+    """vos_occ://person: the weights that come with this package."""
+    path = Path(str(resources.files("vos_occ"))) / "weights" / f"{filename.split('://', 1)[1]}.safetensors"
+    return load_from_local(str(path), map_location)
+
+
 def load_from_torchvision(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
     """torchvision://resnet50. The list that mmengine carries comes first, since it needs no torchvision."""
     name = filename.split("://", 1)[1]
@@ -116,6 +123,7 @@ _HUB = Path(mmengine_checkpoint.mmengine.__path__[0]) / "hub"
 _LOADERS = {
     ("",): load_from_local,
     ("http://", "https://"): load_from_http,
+    ("vos_occ://",): load_from_package,
     ("torchvision://", "modelzoo://"): load_from_torchvision,
     ("open-mmlab://", "openmmlab://"): load_from_openmmlab,
     ("mmcls://",): load_from_mmcls,

@@ -12,13 +12,15 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from vos_occ.structures.errors import InputError
+from vos_occ.training.own_data import fill_own_data
 
 
 def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
-    """A config file, with `key=value` overrides.
+    """A config file, with `key=value` overrides, and what follows from its `own_data` if it has that.
 
     Raises:
-        InputError: the file is absent, is no config, or an option is not of the form key=value.
+        InputError: the file is absent, is no config, an option is not of the form key=value, or `own_data` is wrong.
+        SchemaError: the annotations that `own_data` names cannot be read.
     """
     if not Path(path).is_file():
         raise InputError(f"Config {str(path)!r} does not exist. The shipped ones are in configs/.")
@@ -33,6 +35,7 @@ def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
         raise InputError(
             f"Options {' '.join(options)} do not fit config {str(path)!r}: {first_sentence(error)}."
         ) from error
+    fill_own_data(config)
     return config
 
 

@@ -60,7 +60,9 @@ def train(
     require_trainable(config, config_path)
     require_fresh(Path(work_dir), resume or overwrite)
     config.work_dir = str(work_dir)
-    config.resume = resume
+    config.resume = resume and any(Path(work_dir).glob("*.pth"))
+    if config.resume:
+        config.load_from = None  # from which mmengine would resume, instead of from the work dir
     config.launcher = launcher
     if seed is not None:
         config.randomness = {"seed": seed}

@@ -1,0 +1,2 @@
+# BCNet on Faster R-CNN, small enough to train on a CPU, on images of your own; layout in data_small.py.
+_base_ = ["base_faster_small.py", "data_small.py", "runtime_small.py"]
