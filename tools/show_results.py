@@ -59,7 +59,7 @@ def draw(args: argparse.Namespace) -> int:
             found[thing.image_id].append(thing)
     labels = {category.id: label for label, category in enumerate(names)}
     for image in images:
-        path = args.out / f"{Path(image.file_name).stem}.png"
+        path = args.out / picture_name(image.file_name)
         require_new(path, args.overwrite, folder=False)
         pixels = read_frame(args.images / image.file_name, image.height, image.width)
         overlay = Overlay([category.name for category in names], trails=False)
@@ -67,6 +67,12 @@ def draw(args: argparse.Namespace) -> int:
         with whole_file(path) as part:
             part.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
     return len(images)
+
+
+def picture_name(file_name: str) -> str:
+    """`a/1.jpg` becomes a_1.png: frames of two videos often have the same names."""
+    parts = Path(file_name).with_suffix("").parts
+    return "_".join(part for part in parts if part not in ("/", "..")) + ".png"
 
 
 def as_frame(image: Image, found: Sequence[ImageObject], labels: dict[int, int]) -> FrameResult:

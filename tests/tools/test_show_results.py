@@ -53,10 +53,20 @@ def test_what_is_sure_enough_is_drawn_where_it_is(drawing: list[str], tmp_path: 
     content = json.loads((tmp_path / "data/annotations_coco.json").read_text())
     for image in content["images"]:
         before = cv2.imread(str(tmp_path / "data/frames" / image["file_name"]))
-        after = cv2.imread(str(tmp_path / "out" / f"{Path(image['file_name']).stem}.png"))
+        after = cv2.imread(str(tmp_path / "out" / image["file_name"].replace("/", "_")))
         assert (not np.array_equal(before, after)) == (image["id"] == 1)
     assert tool.main(drawing) == 2, "pictures are not replaced unasked"
     assert tool.main([*drawing, "--overwrite", "--limit", "1"]) == 0
+
+
+def test_pictures_of_one_name_in_two_folders_are_two() -> None:
+    name = load_tool("show_results").picture_name
+    assert [name("a/1.jpg"), name("b/1.jpg"), name("../1.x.png"), name("/data/1.jpg")] == [
+        "a_1.png",
+        "b_1.png",
+        "1.x.png",
+        "data_1.png",
+    ]
 
 
 def test_results_of_other_images_are_one_line(drawing: list[str], tmp_path: Path, capsys) -> None:
