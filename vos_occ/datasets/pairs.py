@@ -62,7 +62,7 @@ class FramePairs(Dataset):
         sources: configs of `YtvisFrames`, `BenchmarkFrames` or `CocoFrames`, each with an optional `repeat`: how often
             its frames count in an epoch, which may be a fraction. Videos and images may be mixed.
         pipeline: configs of transforms; the last size decides the tensor's size, so pairs of a batch are alike.
-        frame_range: the reference lies at most this many frames from the key (by frame index).
+        frame_range: the reference lies at most this many frames from the key (by frame index), where there is one.
         copy_paste: arguments of `CopyPaste`, applied to single images before they are augmented twice; None: not.
         classes: names in label order, the same for all sources.
 
