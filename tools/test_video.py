@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Run a model over a YTVIS-format dataset: tools/test_video.py CONFIG CHECKPOINT --out DIR.
+"""Run a model over YouTube-VIS, OVIS or a dataset of their format: tools/test_video.py CONFIG CHECKPOINT --out DIR.
 
-Writes one shard and one JSONL per video, then results.json; with annotations, prints the scores of these files.
+Writes one shard and one JSONL per video, then results.json as the servers take it; with annotations, prints the scores
+of these files. `--split valid` finds a benchmark's files, `--eval` scores by its protocol where ground truth is there.
 Under `torchrun --nproc-per-node N` the videos are shared out among N processes. A run that was stopped, killed or ran
 out of disk goes on with --resume.
 """
@@ -18,10 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.errors import SchemaError
+from vos_occ.inference.video_files import FORMATS
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from eval.readers.ytvis import YtvisDataset
+    from vos_occ.inference.video_files import VideoFiles
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,6 +32,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", help="config file, or - for a checkpoint that carries its own")
     parser.add_argument("checkpoint", help="checkpoint file, or a shipped name")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, shards/ and jsonl/")
+    parser.add_argument("--split", choices=["train", "valid", "test"], help="find this split's files in the data root")
+    parser.add_argument("--data-root", help="folder that the benchmark was unpacked into (default: the config's)")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="whose results.json and protocol (default: the config's, else by the labels)"
+    )
+    parser.add_argument("--eval", action="store_true", help="score by the benchmark's protocol, if the truth is there")
     parser.add_argument("--ann-file", help="YTVIS-format json (default: the config's test_dataset.ann_file)")
     parser.add_argument("--image-root", help="folder of its images (default: the config's test_dataset.image_root)")
     parser.add_argument("--score-thr", type=float, help="least score of a detection, 0..1 (default: the model's)")
@@ -40,15 +49,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def dataset_paths(args: argparse.Namespace) -> tuple[str, str]:
-    """Annotation file and image root, from the command line or from the config."""
+def files_of(args: argparse.Namespace) -> VideoFiles:
+    """What is tested, from the command line or from the config."""
+    from vos_occ.inference.video_files import find_video_files
     from vos_occ.training import read_config
 
-    named = {} if args.config == "-" else dict(read_config(args.config).get("test_dataset", {}))
-    ann_file, image_root = args.ann_file or named.get("ann_file"), args.image_root or named.get("image_root")
-    if not ann_file or not image_root:
-        raise InputError(f"Config {args.config!r} names no test_dataset: give --ann-file and --image-root.")
-    return ann_file, image_root
+    return find_video_files(
+        {} if args.config == "-" else read_config(args.config),
+        ann_file=args.ann_file,
+        image_root=args.image_root,
+        split=args.split,
+        data_root=args.data_root,
+        format=args.format,
+    )
 
 
 def test(args: argparse.Namespace) -> None:
@@ -63,9 +76,10 @@ def test(args: argparse.Namespace) -> None:
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
     worker = Worker.from_environment()
-    ann_file, image_root = dataset_paths(args)
-    dataset = read_ytvis(ann_file)
-    for name in ("results.json", "scores.json"):  # before a model is loaded
+    files = files_of(args)
+    dataset = read_ytvis(files.ann_file)
+    protocol = files.format or ("ovis" if any(track.occlusion for track in dataset.tracks) else "ytvis")
+    for name in ("results.json", "scores.json", f"{protocol}.json"):  # before a model is loaded
         require_new(args.out / name, args.overwrite or args.resume, folder=False)
     model = load(
         args.checkpoint,
@@ -86,7 +100,7 @@ def test(args: argparse.Namespace) -> None:
         path = run_dataset(
             model,
             dataset,
-            image_root,
+            files.image_root,
             args.out,
             overwrite=args.overwrite,
             resume=args.resume,
@@ -97,10 +111,13 @@ def test(args: argparse.Namespace) -> None:
     if not worker.is_first:
         return
     print(f"Wrote {path}.")
-    if dataset.has_annotations:
-        print_scores(dataset, args.out)
-    else:
-        print(f"{ann_file} has no annotations, so nothing is scored: submit results.json to the benchmark's server.")
+    if not dataset.has_annotations:
+        pack = "tools/submit.py pack makes the zip for the benchmark's server."
+        print(f"{files.ann_file} has no annotations, so nothing is scored: {pack}")
+        return
+    print_scores(dataset, args.out)
+    if args.eval:
+        print_benchmark_scores(protocol, files.ann_file, args.out)
 
 
 def print_scores(dataset: YtvisDataset, out: Path) -> None:
@@ -114,6 +131,24 @@ def print_scores(dataset: YtvisDataset, out: Path) -> None:
     for name, value in scores.items():
         table.add_row(name, "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))
     Console().print(table)
+
+
+def print_benchmark_scores(protocol: str, ann_file: Path, out: Path) -> None:
+    """Scores results.json by the benchmark's protocol, into PROTOCOL.json in `out` and onto the terminal."""
+    from eval import evaluate
+    from eval.protocols import protocol as rules_of
+    from eval.table import score_tables
+    from vos_occ.results.output import write_atomically
+
+    scores = evaluate(protocol, gt=ann_file, pred=out / "results.json")
+    write_atomically(out / f"{protocol}.json", json.dumps(scores.as_json(), indent=1) + "\n")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # a file has no edge to wrap at
+    for drawn in score_tables(scores, rules_of(protocol).columns):
+        console.print(drawn)
+    for warning in scores.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,6 +36,8 @@ train_dataloader = dict(
         ],
     ),
 )
+benchmark = "ovis"  # tools/test_video.py --split looks for its files in data_root
+data_root = "data/ovis"
 test_dataset = dict(
     ann_file="data/ovis/annotations_valid.json",
     image_root="data/ovis/valid",

@@ -36,6 +36,8 @@ train_dataloader = dict(
         ],
     ),
 )
+benchmark = "ytvis19"  # tools/test_video.py --split looks for its files in data_root
+data_root = "data/youtube_vis_2019"
 test_dataset = dict(
     ann_file="data/youtube_vis_2019/valid.json",
     image_root="data/youtube_vis_2019/valid/JPEGImages",

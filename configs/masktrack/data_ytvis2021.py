@@ -36,6 +36,8 @@ train_dataloader = dict(
         ],
     ),
 )
+benchmark = "ytvis21"  # tools/test_video.py --split looks for its files in data_root
+data_root = "data/youtube_vis_2021"
 test_dataset = dict(
     ann_file="data/youtube_vis_2021/valid/instances.json",
     image_root="data/youtube_vis_2021/valid/JPEGImages",

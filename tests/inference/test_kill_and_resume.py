@@ -6,15 +6,19 @@ import errno
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from eval.readers.ytvis import YtvisDataset
 from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.shares import Worker
 from vos_occ.inference.stopping import Stopped, StopSignals
+from vos_occ.models.video.contract import VideoMeta
+from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError, OutputExistsError, UserError
 
 
@@ -39,8 +43,10 @@ def killed(action: Callable[[], object]) -> None:
     """Does it in a process of its own, which must die of SIGKILL."""
     child = os.fork()
     if child == 0:
-        action()
-        os._exit(0)
+        try:
+            action()
+        finally:
+            os._exit(0)  # also on an error: else the child would go on with the tests
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
@@ -170,3 +176,50 @@ def test_a_signal_stops_between_frames_with_a_line_and_the_code_of_a_shell(numbe
             stop.check("Go on with --resume.")
     assert error.value.exit_code == code
     assert signal.getsignal(number) == before
+
+
+@dataclass
+class LateState:
+    meta: VideoMeta
+    inner: Any
+    owed: list[FrameResult]
+
+
+class Late:
+    """Answers some frames late and all in the end, as a model that looks at frames to come.
+
+    Args:
+        model: answers at once.
+        frames: how many late.
+    """
+
+    def __init__(self, model: Any, frames: int) -> None:
+        self.classes, self.name, self.checkpoint_sha256 = model.classes, model.name, model.checkpoint_sha256
+        self._model, self._frames = model, frames
+
+    def new_state(self, meta: VideoMeta) -> LateState:
+        return LateState(meta, self._model.new_state(meta), [])
+
+    def step(self, state: LateState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
+        state.owed += self._model.step(state.inner, image, frame_index)
+        return [state.owed.pop(0)] if len(state.owed) > self._frames else []
+
+    def finish(self, state: LateState) -> list[FrameResult]:
+        return state.owed
+
+
+@pytest.mark.parametrize("frames", [5, 20])  # the videos have 8
+def test_a_model_that_answers_late_resumes_to_the_same_bytes(
+    oracle: Callable, truth: YtvisDataset, world: Path, tmp_path: Path, whole: dict[str, bytes], frames: int
+) -> None:
+    out, count = tmp_path / "out", [0]
+
+    def kill(_: object) -> None:
+        count[0] += 1
+        if count[0] == 10:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed(lambda: run_dataset(Late(oracle(), frames), truth, world / "frames", out, on_frame=kill))
+    assert f"shards/{truth.videos[0].id}.json" in files(out) and "results.json" not in files(out)
+    run_dataset(Late(oracle(videos=truth.videos[1:]), frames), truth, world / "frames", out, resume=True)
+    assert files(out) == whole
