@@ -45,8 +45,11 @@ WORLDS = {
     "person": World(
         "person",
         {
-            "Penn-Fudan": ("data/person/pennfudan_val.json", "data/person/pennfudan"),
-            "Penn-Fudan, occluded": ("data/person/pennfudan_val_occluded.json", "data/person/pennfudan"),
+            "Penn-Fudan": ("data/person_ablation/pennfudan_val.json", "data/person_ablation/pennfudan"),
+            "Penn-Fudan, occluded": (
+                "data/person_ablation/pennfudan_val_occluded.json",
+                "data/person_ablation/pennfudan",
+            ),
         },
     ),
 }

@@ -96,7 +96,6 @@ def objects_of(frame: SyntheticFrame, extent: Extent) -> Sample:
         hidden=frame.hidden.astype(np.float32),
         in_front=frame.in_front.astype(np.int8),
         crowd=np.zeros(len(frame), bool),
-        occlusion=np.full(len(frame), -1, np.int8),
     )
     return sample.select(frame.visible.sum((1, 2)) >= MIN_AREA)
 
