@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 DEFAULT_CONFIG = {
     "bcnet": CONFIGS / "bcnet/fcos_r101_2x_coco.py",
+    "cmtrack": CONFIGS / "cmtrack/cmtrack_fcn_r50_ovis.py",
     "mmdet": CONFIGS / "bcnet/faster_plain_r50_1x_coco.py",
     "masktrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
     "mmtrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
@@ -104,11 +105,11 @@ def convert(args: argparse.Namespace) -> int:
 
 def convert_names(source: str, state_dict: Mapping[str, Tensor], *, video: bool):  # noqa: ANN201
     """Their names to ours."""
-    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, masktrack_keys, mmdet_keys, mmtrack_keys
+    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, cmtrack_keys, masktrack_keys, mmdet_keys, mmtrack_keys
 
     if source in ("bcnet", "msra"):
         return (bcnet_keys if source == "bcnet" else caffe2_keys).convert(state_dict)
-    of = {"masktrack": masktrack_keys, "mmdet": mmdet_keys, "mmtrack": mmtrack_keys}
+    of = {"cmtrack": cmtrack_keys, "masktrack": masktrack_keys, "mmdet": mmdet_keys, "mmtrack": mmtrack_keys}
     return of[source].convert(state_dict, video=video)
 
 

@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 
 from vos_occ.checkpoints.files import Checkpoint, load_checkpoint, load_into
 from vos_occ.models import bilayer  # noqa: F401  (registers the mask and RoI heads)
+from vos_occ.models.video import cmtrack  # noqa: F401  (registers)
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures.errors import CheckpointError, InputError
 from vos_occ.training import first_sentence, read_config, require_classes

@@ -23,6 +23,13 @@ from torch import Tensor
 from vos_occ.datasets.pairs import pack_pair
 from vos_occ.datasets.sample import Sample
 from vos_occ.datasets.synthetic import SyntheticFrame, SyntheticWorld
+from vos_occ.models.video.cmtrack import OccCMTrackRCNN
+
+CMTRACK = {
+    "type": "OccCMTrackRCNN",
+    "calibration": {"type": "TemporalCalibration", "channels": 16, "patch_size": 5},
+}
+"""What makes a CMTrack R-CNN of the tiny model's config."""
 
 MMDET_TYPES = {
     "OccMaskTrackRCNN": "MaskTrackRCNN",
@@ -40,6 +47,12 @@ def mmdets_config(config: Any) -> Any:
         kept = {key: mmdets_config(value) for key, value in config.items() if key not in OURS_ALONE}
         return kept | ({"type": MMDET_TYPES.get(kept["type"], kept["type"])} if "type" in kept else {})
     return [mmdets_config(value) for value in config] if isinstance(config, list | tuple) else config
+
+
+@pytest.fixture(scope="session")
+def build_tiny_cmtrack(build_tiny_model: Callable) -> Callable[..., OccCMTrackRCNN]:
+    """`build_tiny_cmtrack(changes)`: the tiny model as a CMTrack R-CNN, its warps as random as the rest."""
+    return lambda changes=None: build_tiny_model(CMTRACK | (changes or {}))
 
 
 @pytest.fixture(scope="session")

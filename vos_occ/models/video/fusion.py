@@ -24,8 +24,8 @@ UPSAMPLINGS = (nn.ConvTranspose2d, wrappers.ConvTranspose2d)
 LINEAR = (nn.Linear, wrappers.Linear)
 ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
 
-KEPT_IN_FLOAT32 = ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg", "fraction")
-"""Layers, by name, whose answers are scores, box offsets and hidden fractions: 8 bits are too few for these."""
+KEPT_IN_FLOAT32 = ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg", "fraction", "conv_offset")
+"""Layers, by name, whose answers are scores, offsets and hidden fractions: 8 bits are too few for these."""
 
 
 class FusedResidual(nn.Module):

@@ -10,7 +10,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -192,6 +192,10 @@ class OccMaskTrackRCNN(BaseMOTModel):
         feats = self.features(network_image)
         return self._observation(feats, feats, network_image)
 
+    def observations(self, images: Iterable[np.ndarray]) -> Iterator[Observation]:
+        """What the network sees in each frame of a video, in order."""
+        return map(self.observe, images)
+
     def features(self, image: NetworkImage) -> tuple[Tensor, ...]:
         """Feature levels (1, C, h, w) of a frame, in float32, in which RoIs are cut out, whatever the layers use."""
         return tuple(feat.float() for feat in self.detector.extract_feat(image.tensor))
@@ -284,12 +288,18 @@ class OccMaskTrackRCNN(BaseMOTModel):
         return assign(match_scores(logits, scores, ious, same_label, **options), **assign_options)
 
     def predict_masks(self, feats: tuple[Tensor, ...], detections: InstanceData) -> BilayerPrediction:
-        """Mask logits of detections with boxes in network pixels, class chosen.
+        """Mask logits of detections with boxes in network pixels, class chosen."""
+        return self.detector.roi_head.predict_masks(
+            feats, [detections.bboxes], [detections.labels], outputs=self._mask_outputs
+        )
+
+    @property
+    def _mask_outputs(self) -> tuple[str, ...]:
+        """What is asked of the mask head.
 
         The hidden output is computed even when occlusion is not reported, for the memory's sake: ids are the same.
         """
-        outputs = ("occludee_mask", "hidden", *(["occluder_mask"] if self.occlusion_options["enabled"] else []))
-        return self.detector.roi_head.predict_masks(feats, [detections.bboxes], [detections.labels], outputs=outputs)
+        return ("occludee_mask", "hidden", *(["occluder_mask"] if self.occlusion_options["enabled"] else []))
 
     def _too_hidden(self, prediction: BilayerPrediction) -> Tensor | None:
         """(N,) bool: detections too occluded to say what the object looks like."""

@@ -1,0 +1,108 @@
+"""Temporal feature calibration: what is warped, by what, and what is added."""
+
+from __future__ import annotations
+
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vos_occ.models.video import calibration
+from vos_occ.models.video.calibration import TemporalCalibration
+from vos_occ.structures.errors import InputError
+
+CHANNELS = 8
+
+
+def levels(count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(count, CHANNELS, *size, generator=generator) for size in ((12, 20), (6, 10), (3, 5)))
+
+
+def module(**kwargs: object) -> TemporalCalibration:
+    torch.manual_seed(0)
+    return TemporalCalibration(CHANNELS, patch_size=5, **kwargs).eval()
+
+
+def make_offsets(layer: TemporalCalibration, y: float, x: float) -> None:
+    nn.init.zeros_(layer.conv_offset.weight)
+    layer.conv_offset.bias.data = torch.tensor([float(y), float(x)] * 9)
+
+
+def make_identity(layer: TemporalCalibration) -> None:
+    nn.init.zeros_(layer.warp.weight)
+    layer.warp.weight.data[:, :, 1, 1] = torch.eye(CHANNELS)
+
+
+def test_no_offsets_and_identity_kernels_give_the_sum_of_both_frames() -> None:
+    layer, x, reference = module(), levels(2), levels(2, seed=1)
+    make_offsets(layer, 0, 0)
+    make_identity(layer)
+    for found, a, b in zip(layer(x, reference), x, reference, strict=True):
+        torch.testing.assert_close(found, a + b)
+
+
+def test_offsets_move_the_reference_and_not_the_current_frame() -> None:
+    layer, x, reference = module(), levels(1), levels(1, seed=1)
+    make_offsets(layer, 1, 0)
+    make_identity(layer)
+    for found, a, b in zip(layer(x, reference), x, reference, strict=True):
+        torch.testing.assert_close(found, a + F.pad(b, (0, 0, 0, 1))[:, :, 1:])
+
+
+def test_offsets_come_from_the_correlation_of_both() -> None:
+    """Restated layer by layer: 3 convolutions with ReLU, one without, a deformable one without bias."""
+    layer, (x, *_), (reference, *_) = module(), levels(2), levels(2, seed=1)
+    motion = layer.correlation(x, reference)
+    for conv in layer.convs:
+        motion = F.relu(F.conv2d(motion, conv.conv.weight, conv.conv.bias, padding=1))
+    offsets = F.conv2d(motion, layer.conv_offset.weight, layer.conv_offset.bias, padding=1)
+    assert offsets.shape == (2, 18, 12, 20) and offsets.std() > 0
+    torch.testing.assert_close(layer.offsets(x, reference), offsets)
+    torch.testing.assert_close(layer([x], [reference])[0], layer.warp(reference, offsets) + x)
+
+
+def test_an_identity_start_is_the_current_frame_alone_and_can_learn() -> None:
+    layer, x, reference = module(start="identity"), levels(1), levels(3, seed=1)
+    for found, a in zip(layer(x, reference), x, strict=True):
+        torch.testing.assert_close(found, a.expand_as(found), rtol=0, atol=0)
+    for _ in range(2):  # offsets have a gradient once the kernel is not zero
+        layer.zero_grad()
+        sum(
+            (level * torch.linspace(-1, 1, level.numel()).view_as(level)).sum() for level in layer(x, reference)
+        ).backward()
+        layer.warp.weight.data -= layer.warp.weight.grad
+    assert all(parameter.grad.abs().max() > 0 for name, parameter in layer.named_parameters() if "offset" in name)
+
+
+@pytest.mark.parametrize("cells", [1, 100, 10**6], ids=["one by one", "some", "all"])
+def test_references_together_give_what_each_gives_alone(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x, references = module(), levels(1), levels(5, seed=1)
+    monkeypatch.setattr(calibration, "CELLS_AT_ONCE", cells)
+    together = layer(x, references)
+    for r in range(5):
+        alone = layer(x, [level[r : r + 1] for level in references])
+        for a, b in zip(alone, together, strict=True):
+            torch.testing.assert_close(a[0], b[r], rtol=1e-5, atol=1e-5)
+
+
+def test_full_size_has_the_parameters_of_the_released_model() -> None:
+    with torch.device("meta"):
+        layer = TemporalCalibration()
+    conv = 256 * 256 * 9
+    assert {name: parameter.numel() for name, parameter in layer.named_parameters()} == {
+        **{f"convs.{i}.conv.weight": conv for i in range(3)},
+        **{f"convs.{i}.conv.bias": 256 for i in range(3)},
+        "conv_offset.weight": 256 * 9 * 18,
+        "conv_offset.bias": 18,
+        "warp.weight": conv,
+    }
+    assert layer.correlation.shifts == tuple(range(-15, 16, 2))
+
+
+def test_another_start_is_refused() -> None:
+    with pytest.raises(InputError, match="found start='zero'"):
+        module(start="zero")

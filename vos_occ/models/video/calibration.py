@@ -1,0 +1,99 @@
+"""Temporal feature calibration: a neighbouring frame's features, warped to where things are now, and added.
+
+Source: CMaskTrack R-CNN (Qi et al., Occluded Video Instance Segmentation, IJCV 2022); specs/trackers.md section 2.1.
+"""
+
+from __future__ import annotations
+
+import vos_occ.compat  # noqa: F401  (before any mm* import)
+
+# isort: split
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from mmcv.cnn import ConvModule
+from mmcv.ops import DeformConv2d
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from vos_occ.models.layers.shift_correlation import ShiftCorrelation
+from vos_occ.structures.errors import InputError
+
+KERNEL = 3
+NUM_CONVS = 3
+
+CELLS_AT_ONCE = 2**15
+"""At most so many cells of references (or one reference) are compared together: the volumes stay small."""
+
+
+@MODELS.register_module()
+class TemporalCalibration(BaseModule):
+    """Warps reference features onto the current ones, by offsets read off their correlation, and adds them.
+
+    One set of weights serves all feature levels, which are calibrated each for itself.
+
+    Args:
+        channels: C of the features.
+        patch_size: shifts that are compared along each axis; see `ShiftCorrelation`. 16 is the released model's.
+        dilation: cells between two of them.
+        start: `random`, as released; or `identity`: with kernels and offsets of zero the calibrated features are the
+            current ones at first, so that training goes on where a MaskTrack R-CNN stopped.
+        init_cfg: mmengine's.
+
+    Parameters for C = 256: 2,401,554 (patch 16).
+
+    Raises:
+        InputError: `start` is another word, or there are no such whole shifts.
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        *,
+        patch_size: int = 16,
+        dilation: int = 2,
+        start: Literal["random", "identity"] = "random",
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if start not in ("random", "identity"):
+            raise InputError(f"TemporalCalibration starts random or as identity, found start={start!r}.")
+        self.correlation = ShiftCorrelation(patch_size, dilation)
+        widths = [self.correlation.out_channels, *[channels] * NUM_CONVS]
+        self.convs = nn.ModuleList(
+            ConvModule(before, after, KERNEL, padding=1) for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.conv_offset = nn.Conv2d(channels, 2 * KERNEL**2, KERNEL, padding=1)
+        # one image at a time: what is read of it is 9 times its size
+        self.warp = DeformConv2d(channels, channels, KERNEL, padding=1, im2col_step=1)
+        if start == "identity":
+            for parameter in (*self.conv_offset.parameters(), self.warp.weight):
+                nn.init.zeros_(parameter)
+
+    def forward(self, feats: Iterable[Tensor], references: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Calibrate feature levels.
+
+        Args:
+            feats: (1 or R, C, h, w) each, of the current frames; one stands for R.
+            references: (R, C, h, w) each, of other frames.
+
+        Returns:
+            (R, C, h, w) each: warped reference + current.
+        """
+        return tuple(self._calibrated(x, refs) for x, refs in zip(feats, references, strict=True))
+
+    def _calibrated(self, x: Tensor, references: Tensor) -> Tensor:
+        """One level, a few references at a time."""
+        step = max(1, CELLS_AT_ONCE // references[0, 0].numel())
+        current = x.expand_as(references)
+        parts = zip(current.split(step), references.split(step), strict=True)
+        return torch.cat([self.warp(part, self.offsets(now, part)) + now for now, part in parts])
+
+    def offsets(self, x: Tensor, references: Tensor) -> Tensor:
+        """(R, 18, h, w) y, x in cells that the kernel's points are moved by; (R, C, h, w) both."""
+        motion = self.correlation(x, references)
+        for conv in self.convs:
+            motion = conv(motion)
+        return self.conv_offset(motion)
