@@ -17,6 +17,7 @@ def write_coco_dataset(
     annotations: Sequence[Mapping[str, Any]],
     categories: Sequence[Mapping[str, Any]],
     overwrite: bool = False,
+    videos: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Write a COCO instance dataset; extra fields are kept.
 
@@ -26,12 +27,14 @@ def write_coco_dataset(
         annotations: id, image_id, category_id, bbox (x, y, w, h), area, iscrowd, segmentation (polygons or RLE).
         categories: id, name.
         overwrite: replace an existing file.
+        videos: id, name, which images name by `video_id`; None: the file is not of videos.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is False.
         SchemaError: if ids clash or point nowhere, a field is missing, or an RLE has another size than its image.
     """
     require_new(path, overwrite, folder=False)
+    index_by_id(path, "videos", videos or ())
     known_images = index_by_id(path, "images", images)
     for i, image in enumerate(images):
         require_fields(path, f"images[{i}]", image, ("file_name", "width", "height"))
@@ -43,6 +46,8 @@ def write_coco_dataset(
         require_known(path, f"{where}.category_id", annotation.get("category_id"), known_categories, "category")
         _check_annotation(path, where, annotation, known_images[annotation["image_id"]])
     content = {"images": list(images), "categories": list(categories), "annotations": list(annotations)}
+    if videos is not None:
+        content = {"videos": list(videos), **content}
     write_atomically(path, dataset_json(path, content))
 
 

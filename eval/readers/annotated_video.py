@@ -1,0 +1,167 @@
+"""A video as people annotate it, whatever the tool: objects with masks, one per frame, and what else was said of them.
+
+The common ground of CVAT, labelme, MOTS images, COCO with track ids and YouTube-VIS. Each format is read into this form
+and written from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.errors import SchemaError
+from eval.readers.ytvis import Track, YtvisDataset
+from eval.rle import Rle
+
+BOXES = "frames are boxes, written as filled rectangles"
+VANISHED = "shapes cover no pixel"
+EMPTY = "tracks are never seen"
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")
+"""Facts of a frame that our own formats know by name; `in_front_of` holds ids of tracks of the video."""
+
+
+@dataclass(frozen=True)
+class ObjectTrack:
+    """One object through a video.
+
+    Attributes:
+        id: Its own among the video's.
+        label: Name of its class.
+        masks: One per frame; None where nothing of it is to be seen.
+        iscrowd: Whether it stands for many objects.
+        per_frame: What else is known of it frame by frame, by name: one entry per frame, None where nothing is.
+        extra: What else is known of it as a whole, by name.
+    """
+
+    id: int
+    label: str
+    masks: tuple[Rle | None, ...]
+    iscrowd: bool = False
+    per_frame: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """A video and its objects.
+
+    Attributes:
+        name: Its own in the data set.
+        height, width: Of its frames, in pixels.
+        length: Its number of frames.
+        frame_names: Of its pictures, where the format knows them: paths, or stems without folder; else empty.
+        classes: Ids of classes by name, also of those without objects.
+        tracks: Its objects.
+        source: Where it was read, for errors.
+        source_frames: Number of each frame in the file that the video was taken from.
+        notes: What the reader did that is worth a word (BOXES, VANISHED, EMPTY), and how often.
+    """
+
+    name: str
+    height: int
+    width: int
+    length: int
+    frame_names: tuple[str, ...]
+    classes: Mapping[str, int]
+    tracks: tuple[ObjectTrack, ...]
+    source: str
+    source_frames: Sequence[int] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids = [track.id for track in self.tracks]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"Tracks of a video need ids of their own, found {sorted(ids)}.")
+        per_frame = [values for track in self.tracks for values in (track.masks, *track.per_frame.values())]
+        if any(len(values) != self.length for values in per_frame):
+            raise ValueError(f"Everything said of a track needs one entry for each of the {self.length} frames.")
+
+
+def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
+    """The videos of a YouTube-VIS or OVIS file.
+
+    Raises:
+        SchemaError: It has no annotations, or two videos have one name.
+    """
+    if not dataset.has_annotations:
+        raise SchemaError(f"{dataset.path.name} has no annotations to convert. Give the file that has them.")
+    names = {category.id: category.name for category in dataset.categories}
+    classes = {category.name: category.id for category in dataset.categories}
+    tracks: dict[int, list[ObjectTrack]] = {video.id: [] for video in dataset.videos}
+    for track in dataset.tracks:
+        tracks[track.video_id].append(_object(track, names[track.category_id]))
+    return [
+        AnnotatedVideo(
+            name=file_name(video.name or _folder(video.file_names) or str(video.id)),
+            height=video.height,
+            width=video.width,
+            length=video.length,
+            frame_names=video.file_names,
+            classes=classes,
+            tracks=tuple(tracks[video.id]),
+            source=dataset.path.name,
+        )
+        for video in dataset.videos
+    ]
+
+
+def refuse_same_videos(videos: Sequence[AnnotatedVideo]) -> None:
+    """Videos are told apart by name, in files and folders.
+
+    Raises:
+        SchemaError: Two have one name.
+    """
+    first: dict[str, str] = {}
+    for video in videos:
+        if video.name in first:
+            places = " and ".join(sorted({first[video.name], video.source}))
+            raise SchemaError(f"Two videos are named '{video.name}' ({places}). Give every video its own name.")
+        first[video.name] = video.source
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """Names of the pictures directly in a folder, in natural order.
+
+    Raises:
+        SchemaError: There are none.
+    """
+    found = [path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES] if folder.is_dir() else []
+    if not found:
+        raise SchemaError(
+            f"There are no pictures in '{folder}'. Put the frames of the video there, or leave out frames."
+        )
+    return sorted((name for name in found if not name.startswith(".")), key=natural_key)
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file or folder, and never of one elsewhere."""
+    name = text.replace("/", "_").replace("\\", "_").strip()
+    return name if name.strip(".") else "video"
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sorts img2 before img10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _object(track: Track, label: str) -> ObjectTrack:
+    length = len(track.segmentations)
+    extra = dict(track.extra)
+    per_frame = {name: tuple(extra.pop(name)) for name in PER_FRAME if extra.get(name) is not None}
+    if track.occlusion is not None:
+        per_frame["occlusion"] = track.occlusion
+    for name, value in list(extra.items()):
+        if isinstance(value, list) and len(value) == length and name not in ("segmentations", "bboxes", "areas"):
+            per_frame[name] = tuple(extra.pop(name))
+    extent = {"width", "height", "length"}  # of the video, as official files repeat it in annotations
+    extra = {name: value for name, value in extra.items() if name not in extent}
+    return ObjectTrack(track.id, label, track.segmentations, track.iscrowd, per_frame, extra)
+
+
+def _folder(file_names: Sequence[str]) -> str:
+    return Path(file_names[0]).parent.name if file_names else ""

@@ -1,0 +1,75 @@
+"""CVAT for video 1.1: an XML of tracks, each a list of shapes at frames (box, polygon or mask)."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.readers.annotated_video import BOXES, EMPTY, VANISHED, AnnotatedVideo, ObjectTrack
+from eval.readers.cvat_head import CvatHead, parse_cvat
+from eval.readers.cvat_shapes import Shape, draw, fill, read_shape
+from eval.rle import Rle
+
+
+def read_cvat_video(path: str | Path) -> AnnotatedVideo:
+    """Read an annotations.xml of one task or job, or the zip that CVAT puts it in.
+
+    Raises:
+        SchemaError: It is none, or something in it does not fit; names the file and the track and frame.
+    """
+    path = Path(path)
+    root = parse_cvat(path)
+    head = CvatHead(root, path.name)
+    notes = dict.fromkeys((BOXES, VANISHED, EMPTY), 0)
+    tracks = []
+    for number, element in enumerate(root.iter("track")):
+        track = _track(element, f"track {element.get('id', f'number {number}')}", head, notes)
+        if any(mask is not None for mask in track.masks):
+            tracks.append(track)
+        else:
+            notes[EMPTY] += 1
+    ids = sorted(track.id for track in tracks)
+    again = [number for number, other in zip(ids, ids[1:], strict=False) if number == other]
+    if again:
+        raise head.error("", f"has two tracks of id {again[0]}", "Export one task at a time.")
+    classes = {name: i for i, name in enumerate(dict.fromkeys([*head.labels, *(t.label for t in tracks)]), start=1)}
+    return AnnotatedVideo(
+        name=head.name,
+        height=head.height,
+        width=head.width,
+        length=head.length,
+        frame_names=(),
+        classes=classes,
+        tracks=tuple(tracks),
+        source=path.name,
+        source_frames=range(head.first, head.first + head.length * head.step, head.step),
+        notes=notes,
+    )
+
+
+def _track(element: ElementTree.Element, place: str, head: CvatHead, notes: dict[str, int]) -> ObjectTrack:
+    number, label = element.get("id", ""), element.get("label", "").strip()
+    if not number.isdecimal() or len(number) > 15:
+        raise head.error(place, f"has the id {number[:40]!r}, expected a whole number", "Correct it.")
+    if not label:
+        raise head.error(place, "has no label", "Give it one in CVAT.")
+    shapes = sorted((read_shape(child, place, head) for child in element), key=lambda shape: shape.frame)
+    for before, shape in zip(shapes, shapes[1:], strict=False):
+        if before.frame == shape.frame:
+            cure = "Leave one: an object has one shape per frame."
+            raise head.error(f"{place}, frame {head.frame_of(shape.frame)}", "has two shapes", cure)
+    filled = fill(shapes, head.length)
+    masks = tuple(draw(shape, place, head) if shape is not None else None for shape in filled)
+    seen = [shape for shape in filled if shape is not None]
+    notes[BOXES] += sum(shape.kind == "box" for shape in seen)
+    notes[VANISHED] += len(seen) - sum(mask is not None for mask in masks)
+    extra = {name: value for name, value in element.attrib.items() if name not in ("id", "label") and value}
+    return ObjectTrack(int(number), label, masks, False, _per_frame(filled, masks), extra)
+
+
+def _per_frame(filled: Sequence[Shape | None], masks: Sequence[Rle | None]) -> dict[str, tuple[Any, ...]]:
+    there = [shape.facts if shape and mask else {} for shape, mask in zip(filled, masks, strict=True)]
+    names = dict.fromkeys(name for facts in there for name in facts)
+    return {name: tuple(facts.get(name) for facts in there) for name in names}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from eval.readers.ytvis import read_ytvis
+from vos_occ.results.ytvis import write_ytvis_dataset
+from vos_occ.structures import rle
+
+TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
+MOVING = """<track id="3" label="cat" source="manual">
+<box frame="0" outside="0" occluded="0" xtl="0" ytl="0" xbr="2" ybr="2"></box>
+<box frame="3" outside="1" occluded="0" xtl="2" ytl="0" xbr="4" ybr="2"></box></track>"""
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("script_convert_dataset", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tool: ModuleType, tmp_path: Path):
+    def run(source: str, target: str, *arguments: object) -> int:
+        return tool.main(["--from", source, "--to", target, *map(str, arguments)])
+
+    return run
+
+
+def pictures(folder: Path, count: int, size: tuple[int, int] = (6, 8)) -> Path:
+    folder.mkdir(parents=True)
+    for t in range(count):
+        cv2.imwrite(str(folder / f"p{t}.png"), np.full((*size, 3), 30 * t, np.uint8))
+    return folder
+
+
+def test_a_cvat_file_and_its_video_become_a_data_set_that_trains(run, cvat, tmp_path: Path) -> None:
+    media, frames, out = pictures(tmp_path / "media", 8), tmp_path / "frames", tmp_path / "mine.json"
+    path = cvat(MOVING.replace('frame="3"', 'frame="7"'), length=4, start=1, step="step=2")
+    path.write_text(path.read_text().replace('frame="0"', 'frame="1"'))
+    assert run("cvat-video", "ytvis", path, "--media", media, "--frames", frames, "--out", out) == 0
+    dataset = read_ytvis(out)
+    assert dataset.videos[0].file_names == tuple(f"walk/{t:06d}.jpg" for t in range(4))
+    assert [mask is not None for mask in dataset.tracks[0].segmentations] == [True] * 3 + [False]
+    assert dataset.tracks[0].id == 3
+    shades = [cv2.imread(str(frames / name)).mean() for name in dataset.videos[0].file_names]
+    assert shades == pytest.approx([30, 90, 150, 210], abs=3)
+
+
+def test_names_of_pictures_come_from_their_folder(run, cvat, tmp_path: Path) -> None:
+    pictures(tmp_path / "frames" / "walk", 4)
+    assert (
+        run("cvat-video", "ytvis", cvat(MOVING, 4), "--frames", tmp_path / "frames", "--out", tmp_path / "o.json") == 0
+    )
+    assert read_ytvis(tmp_path / "o.json").videos[0].file_names[1] == "walk/p1.png"
+
+
+def test_what_was_guessed_filled_or_left_out_is_said(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("cvat-video", "ytvis", cvat(MOVING), "--out", tmp_path / "o.json") == 0
+    said = capsys.readouterr().out
+    assert "1 videos, 1 tracks, 3 masks in" in said
+    assert "Note: 3 frames are boxes, written as filled rectangles." in said
+    assert "names of frames are made up" in said
+    assert run("ytvis", "mots-png", tmp_path / "o.json", "--out", tmp_path / "mots") == 0
+    assert "mots-png has no place for file_names, source; these are left out" in capsys.readouterr().out
+
+
+def test_videos_whose_tracks_share_ids_are_numbered_anew(run, cvat, tmp_path: Path) -> None:
+    first, second = cvat(MOVING, name="a.xml"), cvat(MOVING, name="b.xml")
+    second.write_text(second.read_text().replace("walk", "run"))
+    assert run("cvat-video", "ytvis", first, second, "--out", tmp_path / "o.json") == 0
+    assert [(t.id, t.extra["track_id"]) for t in read_ytvis(tmp_path / "o.json").tracks] == [(1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cvat-video", "ytvis", "a.xml", "a.xml"), "Two videos are named 'walk'"),
+        (("cvat-video", "ytvis", "a.xml", "--frames", "."), "There are no pictures in"),
+        (
+            ("cvat-video", "ytvis", "a.xml", "--frames", ".", "--media", "media"),
+            "has 5 of the 5 frames|is 4x2, but a.xml",
+        ),
+        (("cvat-video", "ytvis", "a.xml", "--classes", "x"), "only mots-png needs --classes"),
+        (("cvat-video", "ytvis", "b.xml"), "There is no file"),
+        (("ytvis", "cvat-video", "null.json"), "has no annotations to convert"),
+    ],
+    ids=["one name twice", "no pictures", "another video", "classes", "absent", "annotations null"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    run, cvat, tmp_path: Path, arguments: tuple, message: str, capsys, monkeypatch
+) -> None:
+    cvat(MOVING, name="a.xml")
+    pictures(tmp_path / "media", 5, size=(2, 4))
+    video = {"id": 1, "width": 4, "height": 2, "length": 1, "file_names": ["a/0.jpg"]}
+    write_ytvis_dataset(tmp_path / "null.json", [video], None, [{"id": 1, "name": "cat"}])
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments, "--out", "out") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message.split("|")[-1] in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    mask = rle.encode(np.ones((2, 4), bool))
+    track = {"video_id": 1, "category_id": 1, "iscrowd": 0, "segmentations": [mask], "bboxes": [[0, 0, 4, 2]]}
+    video = {"id": 1, "width": 4, "height": 2, "length": 1, "file_names": ["a/0.jpg"]}
+    tracks = [{"id": i, **track, "areas": [8]} for i in (1, 2)]
+    write_ytvis_dataset(tmp_path / "in.json", [video], tracks, [{"id": 1, "name": "cat"}])
+    assert run("ytvis", "mots-png", tmp_path / "in.json", "--out", tmp_path / "out") == 2
+    assert "Tracks 1 and 2 of 'a' overlap in frame 0" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_what_exists_is_not_replaced_unasked(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path, out = cvat(MOVING), tmp_path / "o.json"
+    out.write_text("mine")
+    assert run("cvat-video", "ytvis", path, "--out", out) == 2
+    assert out.read_text() == "mine"
+    assert run("cvat-video", "ytvis", path, "--out", out, "--overwrite") == 0
+    assert json.loads(out.read_text())["categories"] == [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]

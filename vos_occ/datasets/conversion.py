@@ -1,0 +1,159 @@
+"""Annotated videos from one format to another, by way of `eval.readers.annotated_video`.
+
+What a target has no place for is named, never dropped in silence; a YouTube-VIS file is read back before it counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from eval.readers.annotated_video import AnnotatedVideo, from_ytvis, pictures_in, refuse_same_videos
+from eval.readers.coco_tracks import read_coco_tracks
+from eval.readers.cvat import read_cvat_video
+from eval.readers.labelme import read_labelme
+from eval.readers.mots_videos import read_mots_videos
+from eval.readers.ytvis import index_ytvis, read_ytvis
+from vos_occ.results.annotated_videos import class_ids, write_coco_tracks, write_mots_videos, write_ytvis_videos
+from vos_occ.results.cvat import write_cvat_video
+from vos_occ.results.labelme import write_labelme
+from vos_occ.results.output import require_new
+from vos_occ.structures.errors import InputError
+
+FORMATS = ("ytvis", "cvat-video", "mots-png", "coco-track", "labelme")
+
+Shown = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was converted.
+
+    Attributes:
+        videos, tracks, masks: how many.
+        classes: ids by name.
+        notes: what readers did that is worth a word, and how often.
+        left_out: what the target has no place for, by name.
+        made_up: whether the names of frames are guesses.
+    """
+
+    videos: int
+    tracks: int
+    masks: int
+    classes: dict[str, int]
+    notes: Counter[str]
+    left_out: tuple[str, ...]
+    made_up: bool
+
+
+def read_videos(
+    source: str,
+    inputs: Sequence[Path],
+    frames: Path | None = None,
+    classes: Sequence[str] | None = None,
+    shown: Shown = lambda items, _: items,
+) -> list[AnnotatedVideo]:
+    """The videos of some files or folders.
+
+    Args:
+        source: one of FORMATS.
+        inputs: what holds them: files, or folders for labelme and mots-png.
+        frames: folder with the pictures of each video in a folder of its name.
+        classes: of mots-png: names of classes 1, 2, ...
+        shown: wraps what is iterated over, to show progress.
+
+    Raises:
+        SchemaError: a file does not fit its format, or two videos have one name.
+        InputError: an option that has no use here.
+    """
+    if classes is not None and source != "mots-png":
+        raise InputError(f"Class names come with {source} files; only mots-png needs --classes.")
+    readers: dict[str, Callable[[Path], list[AnnotatedVideo]]] = {
+        "ytvis": lambda path: from_ytvis(read_ytvis(path)),
+        "cvat-video": lambda path: [read_cvat_video(path)],
+        "mots-png": lambda path: read_mots_videos(path, classes, frames),
+        "coco-track": read_coco_tracks,
+        "labelme": lambda path: [read_labelme(path)],
+    }
+    videos = [video for path in shown(inputs, "read") for video in readers[source](path)]
+    refuse_same_videos(videos)
+    return videos
+
+
+def with_frames(video: AnnotatedVideo, frames: Path | None) -> AnnotatedVideo:
+    """The video with a file name for every frame: its own, else those of the pictures, else made-up ones.
+
+    Raises:
+        SchemaError: there are no pictures of it.
+        InputError: a picture is missing, or there are more or fewer than frames.
+    """
+    own = [name for name in video.frame_names if "." in Path(name).name]
+    if own:
+        if frames is not None and (absent := [name for name in own if not (frames / name).is_file()]):
+            raise InputError(f"{video.source} names {absent[0]}, which is not in '{frames}'. Give the folder it is in.")
+        return video
+    if frames is None:
+        stems = video.frame_names or tuple(f"{t:06d}" for t in range(video.length))
+        return replace(video, frame_names=tuple(f"{video.name}/{stem}.jpg" for stem in stems))
+    pictures = pictures_in(frames / video.name)
+    if len(pictures) != video.length:
+        raise InputError(
+            f"'{frames / video.name}' has {len(pictures)} pictures, but {video.source} is of {video.length} frames. "
+            "Extract every frame that was annotated, and no others."
+        )
+    return replace(video, frame_names=tuple(f"{video.name}/{name}" for name in pictures))
+
+
+def convert(
+    videos: Sequence[AnnotatedVideo],
+    target: str,
+    out: Path,
+    frames: Path | None = None,
+    overwrite: bool = False,
+    shown: Shown = lambda items, _: items,
+) -> Report:
+    """Write videos in another format.
+
+    Args:
+        videos: to write.
+        target: one of FORMATS.
+        out: the json of ytvis and coco-track, else the folder.
+        frames: as in `read_videos`.
+        overwrite: replace what exists.
+        shown: wraps what is iterated over, to show progress.
+
+    Raises:
+        UserError: the place is taken, or the format cannot hold what there is.
+        SchemaError: what was written does not read back, which is a defect of ours.
+    """
+    named = [with_frames(video, frames) for video in videos]
+    made_up = frames is None and any(not any("." in Path(n).name for n in video.frame_names) for video in videos)
+    left_out: set[str] = set()
+    if target in ("cvat-video", "labelme"):
+        require_new(out, overwrite, folder=True)
+        for video in shown(named, "write"):
+            if target == "cvat-video":
+                left_out |= write_cvat_video(out / f"{video.name}.xml", video, overwrite)
+            else:
+                left_out |= write_labelme(out, video, overwrite)
+    else:
+        write = {"ytvis": write_ytvis_videos, "coco-track": write_coco_tracks, "mots-png": write_mots_videos}[target]
+        left_out |= write(out, named, overwrite)
+    tracks = sum(len(video.tracks) for video in named)
+    masks = sum(mask is not None for video in named for track in video.tracks for mask in track.masks)
+    if target == "ytvis":
+        _read_back(out, tracks, masks)
+    notes: Counter[str] = Counter()
+    for video in named:
+        notes.update(video.notes)
+    notes = +notes
+    return Report(len(named), tracks, masks, class_ids(named), notes, tuple(sorted(left_out)), made_up)
+
+
+def _read_back(path: Path, tracks: int, masks: int) -> None:
+    """Reads a file that was written as an evaluator or a training would."""
+    found = [sum(mask is not None for mask in track.segmentations) for track in index_ytvis(path).tracks()]
+    assert (len(found), sum(found)) == (tracks, masks), f"{path}: {len(found)} tracks, {sum(found)} masks"
