@@ -134,7 +134,7 @@ class YtvisIndex:
         path: The file.
         videos: In file order.
         categories: In file order.
-        has_annotations: Whether there is any annotation.
+        has_annotations: Whether there is a list of annotations, be it empty.
         entries: The places of the annotations, in file order.
     """
 
@@ -175,8 +175,11 @@ def index_ytvis(path: str | Path) -> YtvisIndex:
         else:
             members.setdefault(item.member, []).append(item.value)
     document = Record(members, "", path.name)
-    if members.get("annotations") is not None:
-        raise document.error("annotations", f"is {shown(members['annotations'])}, expected a list", "Correct the file.")
+    if not (entries and {"videos", "categories"} <= members.keys()):  # a stream passes over lists without records
+        document = load_object(path)
+    annotations = document.values.get("annotations")
+    if not entries and annotations not in (None, []):
+        raise document.error("annotations", f"is {shown(annotations)}, expected a list", "Correct the file.")
     videos, names = table(document, "videos", read_video), categories(document)
     seen: dict[int, str] = {}
     for record in (entry.record for entry in entries):
@@ -184,7 +187,7 @@ def index_ytvis(path: str | Path) -> YtvisIndex:
         if first != record.where:
             raise record.error("id", f"is {record.integer('id')}, as that of {first}", "Give every record its own id.")
         record.integer("video_id")
-    return YtvisIndex(path, videos, names, bool(entries), tuple(entries))
+    return YtvisIndex(path, videos, names, bool(entries) or annotations is not None, tuple(entries))
 
 
 def read_ytvis_results(path: str | Path, dataset: YtvisDataset) -> list[Tube]:

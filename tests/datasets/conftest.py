@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vos_occ.datasets.sample import Sample, unknown_occlusion, unknown_order
+from vos_occ.datasets.sample import Sample, unknown_order
 
 
 def mask_of(picture: str) -> np.ndarray:
@@ -27,7 +27,6 @@ def sample_of(*pictures: str, scale: int = 1, **fields: np.ndarray) -> Sample:
         "hidden": np.full(count, np.nan, np.float32),
         "in_front": unknown_order(count),
         "crowd": np.zeros(count, bool),
-        "occlusion": unknown_occlusion(count),
     }
     return Sample(image=image, masks=masks, **(known | fields))
 

@@ -49,7 +49,7 @@ def test_tracks_read_one_by_one_are_those_of_the_whole_file(write) -> None:
 @pytest.mark.parametrize("annotations", [None, []], ids=["null", "empty"])
 def test_a_file_without_annotations_has_videos_all_the_same(write, annotations: Any) -> None:
     index = index_ytvis(write(content(annotations=annotations)))
-    assert not index.has_annotations
+    assert index.has_annotations == (annotations is not None)
     assert len(index.videos) == 2
     assert list(index.tracks()) == []
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 UNKNOWN_ORDER = -1
 UNKNOWN_OCCLUSION = -1
+NOTHING_KNOWN = np.zeros(0, np.int8)  # stands for labels of which none is known, however many there are
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Sample:
         hidden: (N,) float32 in [0, 1], fraction of the object that others cover; nan where unknown.
         in_front: (N, N) int8; `in_front[i, j]` is 1 when i lies in front of j, 0 when it does not, -1 when unknown.
         crowd: (N,) bool; crowd regions are ignored in training and occlude nothing.
-        occlusion: (N,) int8, OVIS' label: 0 not occluded, 1 slightly, 2 severely, -1 unknown.
+        occlusion: (N,) int8, OVIS' label: 0 not occluded, 1 slightly, 2 severely, -1 unknown; default: all unknown.
     """
 
     image: np.ndarray
@@ -32,10 +33,12 @@ class Sample:
     hidden: np.ndarray
     in_front: np.ndarray
     crowd: np.ndarray
-    occlusion: np.ndarray
+    occlusion: np.ndarray = field(default_factory=lambda: NOTHING_KNOWN)
 
     def __post_init__(self) -> None:
         count = len(self.masks)
+        if self.occlusion is NOTHING_KNOWN:
+            object.__setattr__(self, "occlusion", unknown_occlusion(count))
         assert self.masks.shape[1:] == self.image.shape[:2], (self.masks.shape, self.image.shape)
         per_object = (self.labels, self.instance_ids, self.hidden, self.crowd, self.occlusion)
         assert all(len(values) == count for values in per_object), [len(values) for values in per_object]
