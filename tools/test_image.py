@@ -10,13 +10,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.errors import EvalError
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from vos_occ.checkpoints.files import Checkpoint
 
@@ -51,7 +51,7 @@ def test(args: argparse.Namespace) -> None:
     config.work_dir = str(args.out)
     checkpoint = load_checkpoint(args.checkpoint, trust=args.trust_checkpoint)
     runner = build_runner(config, args.config)
-    require_same_classes(checkpoint, runner.val_loop.dataloader.dataset.metainfo["classes"])
+    require_same_classes(checkpoint, runner.val_loop.dataloader.dataset.metainfo)
     load_into(runner.model, checkpoint)
     scores = runner.val()
     write_atomically(args.out / "scores.json", json.dumps(scores, indent=1) + "\n")
@@ -60,12 +60,13 @@ def test(args: argparse.Namespace) -> None:
         print(f"{name:24} {'-' if value is None else f'{value:.4f}'}")
 
 
-def require_same_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
+def require_same_classes(checkpoint: Checkpoint, metainfo: Mapping[str, Any]) -> None:
     """Raises InputError if a model learned other classes, or in another order, which would score as 0."""
-    if checkpoint.classes and tuple(checkpoint.classes) != tuple(classes):
+    if checkpoint.classes and tuple(checkpoint.classes) != tuple(metainfo["classes"]):
+        place = metainfo.get("ann_file", "the data to test on")
         raise InputError(
-            f"{checkpoint.path} tells apart {', '.join(checkpoint.classes)}, but the data to test on has "
-            f"{', '.join(classes)}. Test on data with these classes in this order."
+            f"{checkpoint.path} tells apart {', '.join(checkpoint.classes)}, but {place} has "
+            f"{', '.join(metainfo['classes'])}. Test on data with the same classes in the same order."
         )
 
 

@@ -94,9 +94,9 @@ class Python2Pickler(pickle._Pickler):
     dispatch = {**pickle._Pickler.dispatch, bytes: save_text}
 
 
-def write_pickle(path: Path, content: Any, python: int = 3) -> Path:
+def write_pickle(path: Path, content: Any, python: int = 3, protocol: int = 2) -> Path:
     with path.open("wb") as file:
-        (Python2Pickler if python == 2 else pickle.Pickler)(file, protocol=2).dump(content)
+        (Python2Pickler if python == 2 else pickle.Pickler)(file, protocol=protocol).dump(content)
     return path
 
 
@@ -130,9 +130,10 @@ def test_a_resnet_begins_with_their_weights_and_computes_what_theirs_did(python:
             torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
 
 
-def test_weights_lie_in_blobs_and_momentum_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_weights_lie_in_blobs_and_momentum_is_left_out(protocol: int, tmp_path: Path) -> None:
     arrays = random_arrays({"conv1_w": (8, 3, 7, 7), "conv1_w_momentum": (8, 3, 7, 7)})
-    path = write_pickle(tmp_path / "x.pkl", {"blobs": arrays, "cfg": "a text"})
+    path = write_pickle(tmp_path / "x.pkl", {"blobs": arrays, "cfg": "a text"}, protocol=protocol)
     converted = convert(load_checkpoint(path).state_dict)
     assert list(converted.state_dict) == ["conv1.weight"] and not converted.unknown
     np.testing.assert_array_equal(converted.state_dict["conv1.weight"], arrays["conv1_w"])

@@ -1,6 +1,6 @@
 """Reads pickles of numpy arrays (.pkl: the model zoos of Detectron and detectron2) without running code from the file.
 
-A pickle may call any function. Here it may call three, which make arrays, and nothing else that it names exists.
+A pickle may call any function. Here it may call a few, which make arrays, and nothing else that it names exists.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): dict,
     ("_codecs", "encode"): _encode,
     **{
-        (module, name): getattr(_CORE.multiarray, name)
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")  # renamed in numpy 2.0
-        for name in ("_reconstruct", "scalar")
+        (f"{package}.{module}", name): getattr(getattr(_CORE, module), name)
+        for package in ("numpy.core", "numpy._core")  # renamed in numpy 2.0
+        for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
     },
 }

@@ -94,6 +94,8 @@ class AmodalDataset(BaseDetDataset):
                 f"{', '.join(names)}. Correct num_classes, or name the classes to keep in metainfo."
             )
         self._metainfo |= {"classes": names, "category_ids": list(label_of), "ann_file": str(self.ann_file)}
+        if self.test_mode:
+            self._require_masks(file)
         occluders = self._occluders(file)
         objects = self._usable(file, label_of)
         if not self.test_mode and not any(not thing.crowd for members in objects.values() for thing in members):
@@ -101,6 +103,16 @@ class AmodalDataset(BaseDetDataset):
         if self.check_images:
             self._require_images(file.images)
         return [self._data_info(image, objects[image.id], label_of, occluders) for image in file.images]
+
+    def _require_masks(self, file: AnnotationFile) -> None:
+        """Scoring would refuse them, after an epoch of training."""
+        for members in file.objects.values():
+            for thing in members:
+                if thing.extent(self.extent)[0] is None:
+                    raise InputError(
+                        f"{self.ann_file}: annotation {thing.id} has no {self.extent} mask, so nothing can be scored "
+                        "on the file. Add the mask, or remove the annotation."
+                    )
 
     def _occluders(self, file: AnnotationFile) -> Mapping[int, Rle | None] | None:
         if self.occluder_file is None:
