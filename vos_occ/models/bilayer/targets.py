@@ -16,13 +16,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from mmcv.ops import roi_align
 from mmdet.structures.bbox import get_box_tensor
-from mmdet.structures.mask import BitmapMasks
 from mmdet.structures.mask.structures import BaseInstanceMasks
 from mmengine.structures import InstanceData
+from numpy.typing import NDArray
 from torch import Tensor
 
+from vos_occ.models.bilayer.mask_windows import MaskWindows, dense
 from vos_occ.models.bilayer.prediction import OUTPUTS
 from vos_occ.models.layers.boundary import mask_boundary
 from vos_occ.structures.errors import InputError
@@ -75,32 +75,6 @@ def neighbours(boxes: Tensor, min_iou: float) -> Tensor:
     intersections = (high - low + 1).clamp(min=0).prod(dim=2)
     ious = intersections / (areas[:, None] + areas[None, :] - intersections)
     return (ious > min_iou) & ~torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
-
-
-def crop_masks(masks: BaseInstanceMasks, boxes: Tensor, indices: Tensor, size: int) -> Tensor:
-    """Masks seen through boxes: mask `indices[p]` inside box `boxes[p]`, resampled to size x size and binarised.
-
-    Args:
-        masks: G instance masks. Bitmaps are never copied per box; other containers crop themselves.
-        boxes: (P, 4) xyxy in pixels of the masks' image.
-        indices: (P,) int64 in [0, G).
-        size: Side of the raster.
-
-    Returns:
-        (P, size, size) float in {0, 1}.
-    """
-    if len(boxes) == 0:
-        return boxes.new_zeros((0, size, size))
-    if isinstance(masks, BitmapMasks):
-        bitmaps = torch.from_numpy(masks.masks).to(boxes)[:, None]  # (G, 1, H, W)
-        rois = torch.cat([indices[:, None].to(boxes), boxes], dim=1)
-        with torch.autocast(boxes.device.type, enabled=False):  # halves round coverages across the threshold
-            coverage = roi_align(bitmaps, rois, (size, size), 1.0, 0, "avg", True)[:, 0]
-        return (coverage >= 0.5).to(boxes.dtype)
-    crops = masks.crop_and_resize(
-        boxes.cpu().numpy(), (size, size), indices.cpu().numpy(), device=str(boxes.device), binarize=True
-    )
-    return torch.from_numpy(crops.to_ndarray()).to(boxes)
 
 
 def inside_boxes(boxes: Tensor, windows: Tensor, size: int) -> Tensor:
@@ -174,20 +148,22 @@ class BilayerTargetBuilder:
             Targets of all N RoIs.
         """
         images = list(zip(boxes, gt_indices, gt_instances, scale_factors, strict=True))
-        occludee = torch.cat([crop_masks(gt.masks, b, i, self.mask_size) for b, i, gt, _ in images])
+        windows = [MaskWindows(b, i, (gt.masks.height, gt.masks.width), self.mask_size) for b, i, gt, _ in images]
+        occludee = torch.cat([w.union(gt.masks, _own(gt)) for w, gt in zip(windows, gt_instances, strict=True)])
         occluder = known = hidden = None
         if not {"occluder_mask", "occluder_boundary"}.isdisjoint(outputs):
-            parts = [self._occluders(*image) for image in images]
+            parts = [self._occluders(w, *image) for w, image in zip(windows, images, strict=True)]
             occluder, known = (torch.cat(part) for part in zip(*parts, strict=True))
         if "hidden" in outputs:
             hidden = torch.cat([_hidden(b, i, gt) for b, i, gt, _ in images])
         layers = occludee if occluder is None else torch.cat([occludee, occluder])
-        contours = mask_boundary(layers)  # both layers at once
+        maps = torch.stack([layers, mask_boundary(layers)]).float()  # both layers at once
+        count = len(occludee)
         return BilayerTargets(
-            occludee_mask=occludee,
-            occludee_boundary=contours[: len(occludee)],
-            occluder_mask=occluder,
-            occluder_boundary=None if occluder is None else contours[len(occludee) :],
+            occludee_mask=maps[0, :count],
+            occludee_boundary=maps[1, :count],
+            occluder_mask=None if occluder is None else maps[0, count:],
+            occluder_boundary=None if occluder is None else maps[1, count:],
             occluder_known=known,
             hidden=hidden,
         )
@@ -212,31 +188,31 @@ class BilayerTargetBuilder:
             order = torch.as_tensor(gt.in_front, device=boxes.device)
             known = ~(adjacent & (order < 0)).any(dim=0)
             adjacent = adjacent & (order == 1)
-        too_small = _union_areas(gt.masks, boxes, adjacent, scale_factor) <= self.min_occluder_area
-        return adjacent & ~too_small, known
+        large = _large_enough(gt.masks, boxes, adjacent, self.min_occluder_area * scale_factor[0] * scale_factor[1])
+        return adjacent & large, known
 
     def _occluders(
-        self, boxes: Tensor, gt_indices: Tensor, gt: InstanceData, scale_factor: tuple[float, float]
+        self,
+        windows: MaskWindows,
+        boxes: Tensor,
+        gt_indices: Tensor,
+        gt: InstanceData,
+        scale_factor: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
         """Occluder masks (n, S, S) of the RoIs of one image, and whether they are known, (n,) bool."""
-        union = boxes.new_zeros((len(boxes), self.mask_size**2))
-        if len(boxes) == 0:
-            return union.unflatten(1, (self.mask_size, self.mask_size)), gt_indices.new_zeros(0, dtype=torch.bool)
         if "occluders" in gt:
-            union = crop_masks(gt.occluders, boxes, gt_indices, self.mask_size)
-            return self._inside_gt_boxes(union, boxes, gt_indices, gt), torch.ones_like(gt_indices, dtype=torch.bool)
-        occludes, known = self.occluder_pairs(gt, scale_factor)
-        rois, occluders = occludes[:, gt_indices].T.nonzero(as_tuple=True)  # P pairs of (RoI, one of its occluders)
-        crops = crop_masks(gt.masks, boxes[rois], occluders, self.mask_size).flatten(1)  # (P, S * S)
-        union.scatter_reduce_(0, rois[:, None].expand_as(crops), crops, "amax")
-        union = union.unflatten(1, (self.mask_size, self.mask_size))
-        return self._inside_gt_boxes(union, boxes, gt_indices, gt), known[gt_indices]
+            union, known = windows.union(gt.occluders, _own(gt)), torch.ones_like(gt_indices, dtype=torch.bool)
+        else:
+            occludes, known_of = self.occluder_pairs(gt, scale_factor)
+            union, known = windows.union(gt.masks, occludes.cpu().numpy()), known_of[gt_indices]
+        if self.crop_to_gt_box:
+            union &= inside_boxes(get_box_tensor(gt.bboxes)[gt_indices], boxes, self.mask_size)
+        return union, known
 
-    def _inside_gt_boxes(self, union: Tensor, boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
-        """Occluders (n, S, S), without what lies outside of the objects' boxes where that is asked for."""
-        if not self.crop_to_gt_box:
-            return union
-        return union * inside_boxes(get_box_tensor(gt.bboxes)[gt_indices], boxes, self.mask_size)
+
+def _own(gt: InstanceData) -> NDArray[np.bool_]:
+    """(G, G), every object sees its own mask."""
+    return np.eye(len(gt), dtype=bool)
 
 
 def _hidden(boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
@@ -246,15 +222,15 @@ def _hidden(boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
     return torch.as_tensor(gt.hidden, dtype=boxes.dtype, device=boxes.device)[gt_indices]
 
 
-def _union_areas(
-    masks: BaseInstanceMasks, boxes: Tensor, occludes: Tensor, scale_factor: tuple[float, float]
-) -> Tensor:
-    """Area in original pixels of the union of each object's occluders inside its box (truncated corners): (G,)."""
-    areas = np.zeros(len(boxes), dtype=np.float32)
-    occludes = occludes.cpu()
-    members = occludes.any(dim=1).nonzero().flatten().numpy()
-    bitmaps = dict(zip(members, masks[members].to_ndarray(), strict=True)) if len(members) else {}
+def _large_enough(masks: BaseInstanceMasks, boxes: Tensor, occludes: Tensor, min_area: float) -> Tensor:
+    """Of each object: its occluders cover more pixels of its box (corners truncated) than `min_area`: (G,) bool."""
+    large = np.zeros(len(boxes), bool)
+    occludes = occludes.cpu().numpy()
+    bitmaps = dense(masks) if occludes.any() else None
     for target, (x1, y1, x2, y2) in enumerate(boxes.clamp(min=0).long().tolist()):
-        crops = [bitmaps[k][y1:y2, x1:x2] != 0 for k in occludes[:, target].nonzero().flatten().tolist()]
-        areas[target] = np.logical_or.reduce(crops).sum() if crops else 0
-    return torch.from_numpy(areas).to(boxes) / (scale_factor[0] * scale_factor[1])
+        crops = [bitmaps[k][y1:y2, x1:x2] for k in np.flatnonzero(occludes[:, target])]
+        # one occluder that is large settles it, which spares most unions
+        large[target] = any(np.count_nonzero(crop) > min_area for crop in crops) or (
+            len(crops) > 1 and np.count_nonzero(np.bitwise_or.reduce(crops)) > min_area
+        )
+    return torch.from_numpy(large).to(boxes.device)
