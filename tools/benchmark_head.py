@@ -228,7 +228,9 @@ def targets(args: argparse.Namespace) -> None:
     calls = (ours, loop, offline, lambda: mask_boundary(there).float(), lambda: [contour(mask) for mask in rasters])
     online, looped, script, boundary, boundary_loop = fastest(calls, args.repeat, args.device)
     step = f"2 x {args.target_rois} RoIs"
-    row(f"contours of both layers, {step}", boundary_loop, boundary, f"theirs {boundary_loop / boundary:.0f}x (aim 50x)")
+    row(
+        f"contours of both layers, {step}", boundary_loop, boundary, f"theirs {boundary_loop / boundary:.0f}x (aim 50x)"
+    )
     row(f"all targets, {step}", looped, online, f"theirs {looped / online:.1f}x (occluders given)")
     both = looped + script
     row("  and their script, which finds the occluders", both, online, f"theirs {both / online:.1f}x (aim 50x)")
