@@ -49,7 +49,7 @@ class KeyFrames:
         return int(self._videos[row]), int(self._frames[row])
 
     def near(self, video: int, frame: int, within: int) -> NDArray[np.int32]:
-        """The other usable frames of a video at most `within` frames away; all others where none is (CMTrack's rule)."""
+        """The other usable frames of a video at most `within` frames away; all others where none is, as CMTrack's."""
         frames = self._frames[self._starts[video] : self._starts[video + 1]]
         others = frames[frames != frame]
         close = others[np.abs(others - frame) <= within]

@@ -1,0 +1,141 @@
+"""Which videos of a training set to hold out for scoring, where the server keeps the truth to itself.
+
+Videos are split whole: neighbouring frames are nearly the same picture. What is spread over both parts is, first, every
+class, then every level of occlusion of every class (iterative stratification: Sechidis et al., ECML PKDD 2011).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.readers.ytvis import Track
+from eval.tube_ap import occlusion_score
+from vos_occ.structures.errors import InputError
+
+LEVELS = ("slight", "moderate", "heavy")
+"""Of a track, as OVIS' evaluator groups them: occlusion score below .25, below .5, and from there on."""
+
+Label = tuple[int, str]  # category and level; the level is "" for the category as a whole
+Labels = Mapping[int, Set[Label]]  # of each video
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ids of the videos of both parts."""
+
+    train: frozenset[int]
+    holdout: frozenset[int]
+
+
+@dataclass(frozen=True)
+class TrackFacts:
+    """What matters of a track here.
+
+    Attributes:
+        video_id, category_id, iscrowd: as annotated.
+        masks: in how many frames it is seen.
+        level: one of LEVELS; None where nobody said how hidden it is.
+    """
+
+    video_id: int
+    category_id: int
+    iscrowd: bool
+    masks: int
+    level: str | None
+
+
+def facts_of(track: Track) -> TrackFacts:
+    """The facts of an annotation."""
+    score = None if track.occlusion is None else occlusion_score(track.occlusion)
+    level = None if score is None else LEVELS[int(score >= 0.25) + int(score >= 0.5)]
+    masks = sum(mask is not None for mask in track.segmentations)
+    return TrackFacts(track.video_id, track.category_id, track.iscrowd, masks, level)
+
+
+def video_labels(tracks: Iterable[TrackFacts], videos: Iterable[int]) -> dict[int, set[Label]]:
+    """What each video shows: its categories, and with which levels of occlusion where the file says so."""
+    labels: dict[int, set[Label]] = {video: set() for video in videos}
+    for track in tracks:
+        if not track.iscrowd:
+            labels[track.video_id].add((track.category_id, ""))
+            if track.level is not None:
+                labels[track.video_id].add((track.category_id, track.level))
+    return labels
+
+
+def split_videos(labels: Labels, share: float, seed: int = 0) -> Split:
+    """Choose the videos to hold out.
+
+    Args:
+        labels: what each video shows.
+        share: of the videos, between 0 and 1.
+        seed: decides among equals.
+
+    Returns:
+        Both parts, neither empty. A category of two videos or more is in both, unless only moving several videos at
+        once would bring it there.
+
+    Raises:
+        InputError: there are fewer than two videos, or `share` is out of range.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"The share to hold out must lie between 0 and 1, found {share}.")
+    if len(labels) < 2:
+        raise InputError(f"There are {len(labels)} videos, and a split needs two. Annotate more.")
+    rng = np.random.default_rng(seed)
+    order = [sorted(labels)[i] for i in rng.permutation(len(labels))]
+    held = _stratified(order, labels, share)
+    held = _with_every_class(order, labels, held)
+    return Split(frozenset(set(labels) - held), frozenset(held))
+
+
+def wanted(count: int, share: float) -> int:
+    """How many of some videos to hold out: at least one and not all, if there are two or more."""
+    return min(max(round(share * count), 1), count - 1) if count > 1 else 0
+
+
+def _stratified(order: Sequence[int], labels: Labels, share: float) -> set[int]:
+    """Label by label, the rarest first, give each of its videos to the part that lacks it more."""
+    counts = Counter(label for video in order for label in labels[video])
+    lack = {label: [count - wanted(count, share), wanted(count, share)] for label, count in counts.items()}
+    room = [len(order) - wanted(len(order), share), wanted(len(order), share)]
+    left, held = list(order), set()
+    while left:
+        there = Counter(label for video in left for label in labels[video])
+        rarest = min(there, key=lambda label: (there[label], label), default=None)
+        for video in [video for video in left if rarest is None or rarest in labels[video]]:
+            needs = room if rarest is None else lack[rarest]
+            part = max((0, 1), key=lambda side: (needs[side], room[side]))  # noqa: B023 (used at once)
+            held |= {video} if part else set()
+            room[part] -= 1
+            for label in labels[video]:
+                lack[label][part] -= 1
+        left = [video for video in left if rarest is not None and rarest not in labels[video]]
+    return held or {order[0]}
+
+
+def _with_every_class(order: Sequence[int], labels: Labels, held: set[int]) -> set[int]:
+    """Move videos to where a category of theirs is missing, as long as that leaves fewer of them in one part only."""
+    sides = {label: [0, 0] for video in order for label in labels[video]}
+    for video in order:
+        for label in labels[video]:
+            sides[label][video in held] += 1
+    moved = True
+    while moved:
+        moved = False
+        for video in order:
+            own = video in held
+            classes = [label for label in labels[video] if not label[1] and sum(sides[label]) > 1]
+            gain = sum(sides[label][not own] == 0 for label in classes) - sum(
+                sides[label][own] == 1 for label in classes
+            )
+            if gain > 0 and (len(held) if own else len(order) - len(held)) > 1:
+                held, moved = held ^ {video}, True
+                for label in labels[video]:
+                    sides[label][own] -= 1
+                    sides[label][not own] += 1
+    return held
