@@ -218,6 +218,15 @@ CHANGES = {
     "max_norm=35": ("max_norm=35), cumulative_iters=dict(x=1", "optimizer_config.cumulative_iters"),
     "iou=2.0": ("iou=2.0, depth=1.0", "model.tracker.match_weights.depth"),
     "to_rgb=True": ("to_rgb=False", "img_norm_cfg.to_rgb"),
+    "transforms=[\n        dict(type='Resize'": (
+        "transforms=[\n        dict(type='Normalize', mean=[0.0, 0.0, 0.0]), dict(type='Resize'",
+        "data.test.pipeline[1].transforms[0].mean",
+    ),
+    "train=dict(type='YouTubeVISDataset'": ("train=dict(type='TaoDataset'", "data.train.type"),
+    "train=dict(type='YouTubeVISDataset', ": (
+        "train=dict(type='YouTubeVISDataset', classes='names.txt', ",
+        "data.train.classes",
+    ),
 }
 
 
@@ -267,6 +276,11 @@ def test_of_qdtrack_the_detector_and_the_schedule_are_mapped_and_the_rest_is_lis
         ("type='MaskTrackRCNN'", "type='SORT'", "expected MaskTrackRCNN or QDTrack. Others are not converted"),
         ("detector=dict(", "detector=dict(type='CascadeRCNN', ", "`model.detector.type` is 'CascadeRCNN'"),
         ("total_epochs = 12", "optim_wrapper = dict()", "for mmengine"),
+        (
+            "img_scale=(640, 360), keep_ratio",
+            "img_scale=640, keep_ratio",
+            "not of the form that mmtrack's configs have",
+        ),
         ("optimizer = dict(type", "optimizer = ['SGD']\nother = dict(type", "`optimizer` should be a dict, found"),
     ],
 )

@@ -94,6 +94,7 @@ def test_what_would_have_to_be_run_is_refused_with_its_line(text: str, tmp_path:
         ("_base_ = 'one.py'\na = dict(b=1)", "`a` is a dict, but its base has 1"),
         ("_base_ = 'config.py'", "more than 10 levels"),
         ("_base_ = [1]", "`_base_` should name files, found 1"),
+        ("_base_ = 1", "`_base_` should name files, found 1"),
     ],
 )
 def test_broken_configs_are_one_line(text: str, message: str, tmp_path: Path) -> None:

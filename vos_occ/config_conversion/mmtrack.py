@@ -55,6 +55,14 @@ def convert_config(source: PlainConfig) -> ConvertedConfig:
         )
     if "model" not in source.values:
         raise InputError("This config has no `model`. Give the file that mmtrack's tools/train.py takes.")
+    try:
+        return _converted(source)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:  # a value of another form
+        problem = f"{type(error).__name__}: {error}"
+        raise InputError(f"An entry is not of the form that mmtrack's configs have ({problem}). Correct it.") from error
+
+
+def _converted(source: PlainConfig) -> ConvertedConfig:
     conversion = Conversion()
     config = Section(source.values, "", conversion)
     model = convert_model(config.section("model"))

@@ -28,20 +28,22 @@ LOADING_OPTIONS = (
     "ref_prefix",
     "skip_nomatch",
 )
+IMAGES: dict[str, Any] = {
+    "mean": [123.675, 116.28, 103.53],
+    "std": [58.395, 57.12, 57.375],
+    "to_rgb": True,
+    "pad_size_divisor": 32,
+    "test_scale": (640, 360),
+}
+"""What holds of images where no pipeline says anything else."""
 COCO_VID = (
     "{} is a CocoVID file of mmtrack's converter. Here the files are read as YouTube-VIS publishes them: name that one."
 )
 
 
 def convert_data(data: Section) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Entries of our config, and what pipelines say of images (mean, std, to_rgb, pad_size_divisor, test_scale)."""
-    images: dict[str, Any] = {
-        "mean": [123.675, 116.28, 103.53],
-        "std": [58.395, 57.12, 57.375],
-        "to_rgb": True,
-        "pad_size_divisor": 32,
-        "test_scale": (640, 360),
-    }
+    """Entries of our config, and what pipelines say of images: the names of `IMAGES`."""
+    images: dict[str, Any] = {}
     loader = {
         "batch_size": data.take("samples_per_gpu", 1),
         "num_workers": data.take("workers_per_gpu", 2),
@@ -60,7 +62,7 @@ def convert_data(data: Section) -> tuple[dict[str, Any], dict[str, Any]]:
         entries["test_dataset"] = test
     if val and val != test:
         entries["val_dataset"] = val
-    return entries, images
+    return entries, IMAGES | images
 
 
 def _pairs(train: Section, images: dict[str, Any]) -> tuple[dict[str, Any] | None, tuple[str, ...] | None]:
@@ -100,10 +102,16 @@ def _test_dataset(dataset: Section, images: dict[str, Any]) -> dict[str, Any] | 
 
 def _classes(dataset: Section) -> tuple[str, ...] | None:
     """Those that the config names, or of YouTube-VIS by its year, as mmdet has them; None of another dataset."""
-    if "type" not in dataset or dataset.take("type") != "YouTubeVISDataset":
+    if "type" not in dataset:
+        return None
+    if (kind := dataset.take("type")) != "YouTubeVISDataset":
+        dataset.conversion.leave_out(dataset.place("type"), kind, "only YouTube-VIS data is converted")
         return None
     if "classes" in dataset:
-        return tuple(dataset.take("classes"))
+        if isinstance(names := dataset.take("classes"), str):  # a file of them
+            dataset.conversion.leave_out(dataset.place("classes"), names, "name the classes themselves")
+            return None
+        return tuple(names)
     version = str(dataset.take("dataset_version", "2019"))
 
     class Classes(YouTubeVISDataset):  # which writes them into the class that it is asked through
@@ -138,16 +146,17 @@ def _pipeline(
 
 def _test_time(section: Section, images: dict[str, Any]) -> None:
     """The steps of a test pipeline, which are those of training without chance."""
-    images["test_scale"] = _one_scale(section)
+    _say(images, "test_scale", _one_scale(section), section)
     section.expect("flip", False, why="nothing is averaged over flips")
     _pipeline(section.take("transforms", []), section.place("transforms"), section.conversion, images)
 
 
 def _transform(kind: str, section: Section, images: dict[str, Any]) -> list[dict[str, Any]]:
     if kind in ("SeqNormalize", "Normalize"):
-        images |= {name: section.take(name, images[name]) for name in ("mean", "std", "to_rgb")}
+        for name in ("mean", "std", "to_rgb"):
+            _say(images, name, section.take(name, IMAGES[name]), section)
     elif kind in ("SeqPad", "Pad"):
-        images["pad_size_divisor"] = section.take("size_divisor", 1)
+        _say(images, "pad_size_divisor", section.take("size_divisor", 1), section)
     elif kind == "Resize":
         section.expect("keep_ratio", True, why="the ratio of a frame is kept")
     elif kind == "SeqResize":
@@ -159,6 +168,12 @@ def _transform(kind: str, section: Section, images: dict[str, Any]) -> list[dict
     elif kind != "RandomFlip":  # which in a test pipeline does what MultiScaleFlipAug says
         section.conversion.leave_out(section.path, {"type": kind, **section.take_all()}, "no such transform here")
     return []
+
+
+def _say(images: dict[str, Any], name: str, value: Any, section: Section) -> None:
+    """Keeps what a pipeline says of images; what a later one says otherwise is listed."""
+    if images.setdefault(name, value) != value:
+        section.conversion.leave_out(section.place(name), value, f"{images[name]!r} of another pipeline was taken")
 
 
 def _resize(section: Section) -> dict[str, Any]:

@@ -55,22 +55,17 @@ def read_plain_config(path: str | Path, *, _depth: int = 0) -> PlainConfig:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"Config '{path}' is no Python text: {error}.") from error
-    reader = _Reader(path, {})
-    bases = [statement for statement in tree.body if reader.assigned_name(statement) == "_base_"]
-    for statement in bases:
-        reader.base, inherited = _bases(reader.value(statement.value), path, _depth)  # type: ignore[attr-defined]
-        reader.helpers |= inherited
-    for statement in tree.body:
-        if statement not in bases:
-            reader.take(statement)
-    return PlainConfig(merged(reader.base, reader.names, str(path)), frozenset(reader.helpers))
+    reader = _Reader(path, _depth)
+    for statement in sorted(tree.body, key=reader.names_bases, reverse=True):  # which others may quote from
+        reader.take(statement)
+    return PlainConfig(merged(reader.base, reader.names, str(path)), reader.helpers)
 
 
 def _bases(named: Any, path: Path, depth: int) -> tuple[dict[str, Any], frozenset[str]]:
     """All bases in one; no name may be in two of them."""
     values: dict[str, Any] = {}
     helpers: frozenset[str] = frozenset()
-    for name in [named] if isinstance(named, str) else named:
+    for name in named if isinstance(named, list | tuple) else [named]:
         if not isinstance(name, str):
             raise InputError(f"Config '{path}': `_base_` should name files, found {name!r}.")
         base = read_plain_config(path.parent / name, _depth=depth + 1)
@@ -102,29 +97,40 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
     return result
 
 
+def _assigned_name(statement: ast.stmt) -> str | None:
+    """`x` of `x = ...`."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        return target.id if isinstance(target, ast.Name) else None
+    return None
+
+
 class _Reader:
     """Evaluates one file's statements."""
 
-    def __init__(self, path: Path, base: dict[str, Any]) -> None:
+    def __init__(self, path: Path, depth: int) -> None:
         self.names: dict[str, Any] = {}
-        self.base = base
-        self.helpers: set[str] = set()
-        self._path = path
+        self.base: dict[str, Any] = {}
+        self.helpers: frozenset[str] = frozenset()
+        self._path, self._depth = path, depth
 
-    def assigned_name(self, statement: ast.stmt) -> str | None:
-        """`x` of `x = ...`."""
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-            return target.id if isinstance(target, ast.Name) else None
-        return None
+    def names_bases(self, statement: ast.stmt) -> bool:
+        """Whether it is `_base_ = ...`."""
+        return _assigned_name(statement) == "_base_"
 
     def take(self, statement: ast.stmt) -> None:
         """One statement: an assignment, or a docstring."""
-        name = self.assigned_name(statement)
-        if name is not None and isinstance(statement, ast.Assign):
-            self.names[name] = self.value(statement.value)
-        elif not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            return
+        name = _assigned_name(statement)
+        if name is None or not isinstance(statement, ast.Assign):
             raise self._refused(statement)
+        value = self.value(statement.value)
+        if name == "_base_":
+            self.base, inherited = _bases(value, self._path, self._depth)
+            self.helpers |= inherited
+        else:
+            self.names[name] = value
 
     def value(self, node: ast.expr) -> Any:
         """What an expression stands for."""
@@ -155,11 +161,11 @@ class _Reader:
         if isinstance(node, ast.Set) and len(node.elts) == 1:
             return self._reference(node.elts[0])
         if isinstance(node, ast.Name) and node.id in self.names:
-            self.helpers.add(node.id)
+            self.helpers |= {node.id}
             return deepcopy(self.names[node.id])
         if isinstance(node, ast.Attribute):
             if isinstance(node.value, ast.Name) and node.value.id == "_base_" and node.attr in self.base:
-                self.helpers.add(node.attr)
+                self.helpers |= {node.attr}
                 return deepcopy(self.base[node.attr])
             return self._reference(node.value)[node.attr]
         if isinstance(node, ast.Subscript):
