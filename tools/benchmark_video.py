@@ -3,6 +3,7 @@
     python tools/benchmark_video.py                                    everything; under 8 minutes on two cores
     python tools/benchmark_video.py --parts compare --frames 12        the comparison alone
     python tools/benchmark_video.py --parts accuracy --videos 80       tube AP by precision; some 10 minutes more
+    python tools/benchmark_video.py --parts cmtrack --frames 2         CMTrack by stage and number of references
     python tools/benchmark_video.py --plot docs/images/video_speed.png --out benchmark.json
 
 Same weights, same detections, same operators (the named backend); results are compared before anything is timed.
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark_video_cmtrack import REACHES, build, cmtrack_table, measure_cmtrack
 from benchmark_video_sides import ALL_SURVIVE, STAGES, TENTH_SURVIVES, Scene, Side, Step, both_sides, difference
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +33,8 @@ from vos_occ.models.layers.fused import onednn_problem
 from vos_occ.results import require_new, write_atomically
 from vos_occ.structures.errors import UserError
 
-PARTS = ("compare", "threads", "bfloat16", "memory", "growth")  # those of a plain run; "accuracy" must be asked for
+PARTS = ("compare", "threads", "bfloat16", "memory", "growth")  # those of a plain run
+ASKED_FOR = ("accuracy", "cmtrack")  # these must be named
 SCENES = {"all survive": ALL_SURVIVE, "10 of 100 survive": TENTH_SURVIVES}
 TOLERANCE = {"boxes": 1e-3, "scores": 1e-5, "masks": 1e-3}
 CHECKED_FRAMES = 3
@@ -39,7 +42,7 @@ MIB = 2**20
 
 OUTPUTS = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
 OBJECTS = (1, 10, 30, 100)
-MMDETS_FRAMES, OUR_FRAMES = (50, 100), (50, 200, 1000)
+MMDETS_FRAMES, OUR_FRAMES, CMTRACK_FRAMES = (50, 100), (50, 200, 1000), (20, 50, 200)
 
 
 class BenchmarkError(UserError):
@@ -152,8 +155,11 @@ def memory(side: str, objects: int, marks: list[int]) -> list[dict[str, float]]:
     """Resident MiB and milliseconds a frame of one side, in this process, at the marked frames; a narrow network."""
     torch.set_num_threads(1)
     scene = Scene(objects=objects, network=(160, 96))
-    ours, make_theirs = both_sides(scene, small=True)
-    model: Side = ours if side == "ours" else make_theirs()
+    if side == "cmtrack":
+        model: Side = build(max(REACHES), scene, small=True)
+    else:
+        ours, make_theirs = both_sides(scene, small=True)
+        model = ours if side == "ours" else make_theirs()
     scene_images = [scene.image(t) for t in range(4)]
     object.__setattr__(scene, "image", lambda t: scene_images[t % 4])  # drawing them is not what is looked at
     rows, seconds = [], []
@@ -180,14 +186,17 @@ def memory_of_both() -> dict[str, Any]:
     """`memory` of each side in a process of its own; fewer objects where the machine could not hold mmdet's masks."""
     needed = {objects: objects * max(MMDETS_FRAMES) * 1280 * 720 / MIB + 2000 for objects in (100, 30, 10)}
     objects = next((n for n in needed if needed[n] < 0.8 * available_mib()), 1)
-    rows: dict[str, Any] = {"objects": objects}
-    for side, marks in (("mmdet", MMDETS_FRAMES), ("ours", OUR_FRAMES)):
-        asked = json.dumps({"side": side, "objects": objects, "marks": marks})
-        ended = subprocess.run([sys.executable, __file__, "--side", asked], capture_output=True, text=True)
-        if ended.returncode:
-            raise BenchmarkError(f"{side} ended with {ended.returncode}: {(ended.stderr.splitlines() or [''])[-1]}")
-        rows[side] = json.loads(ended.stdout.splitlines()[-1])
-    return rows
+    sides = (("mmdet", MMDETS_FRAMES), ("ours", OUR_FRAMES))
+    return {"objects": objects} | {side: memory_alone(side, objects, marks) for side, marks in sides}
+
+
+def memory_alone(side: str, objects: int, marks: tuple[int, ...]) -> list[dict[str, float]]:
+    """`memory` in a process of its own."""
+    asked = json.dumps({"side": side, "objects": objects, "marks": marks})
+    ended = subprocess.run([sys.executable, __file__, "--side", asked], capture_output=True, text=True)
+    if ended.returncode:
+        raise BenchmarkError(f"{side} ended with {ended.returncode}: {(ended.stderr.splitlines() or [''])[-1]}")
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 def growth(frames: int, threads: int) -> list[dict[str, Any]]:
@@ -231,6 +240,10 @@ def show(console: Console, answer: dict[str, Any]) -> None:
             console.print(f"resident, {answer['memory']['objects']} objects, {side}: {marks}", soft_wrap=True)
     if "growth" in answer:
         console.print(growth_table(answer["growth"]))
+    if "cmtrack" in answer:
+        console.print(cmtrack_table(answer["cmtrack"]))
+        marks = ", ".join(f"frame {row['frame']}: {row['mib']:.0f} MiB" for row in answer["cmtrack"]["memory"])
+        console.print(f"resident, narrow network, 10 references: {marks}", soft_wrap=True)
 
 
 def comparison_table(row: dict[str, Any]) -> Table:
@@ -314,12 +327,15 @@ def measure(answer: dict[str, Any], options: argparse.Namespace, progress: Conso
             answer["memory"] = memory_of_both()
         elif part == "growth":
             answer["growth"] = growth(3, threads)
+        elif part == "cmtrack":
+            answer["cmtrack"] = measure_cmtrack(frames)
+            answer["cmtrack"]["memory"] = memory_alone("cmtrack", 10, CMTRACK_FRAMES)
 
 
 def run(argv: list[str] | None) -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=[*PARTS, "accuracy"], default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=[*PARTS, *ASKED_FOR], default=list(PARTS))
     parser.add_argument("--frames", type=int, default=6, help="timed frames of each side and scene")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of everything but the part `threads`")
     parser.add_argument("--videos", type=int, default=20, help="held-back synthetic videos of the part `accuracy`")

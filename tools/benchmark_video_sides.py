@@ -84,21 +84,27 @@ TENTH_SURVIVES = Scene(objects=10, duplicates=9)  # 100 detections
 
 
 class Clock:
-    """Adds up the time of stages; what runs inside another stage counts for itself alone."""
+    """Adds up the time of stages; what runs inside another stage counts for itself alone.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+    Args:
+        stages: their names.
+        now: seconds.
+    """
+
+    def __init__(self, stages: tuple[str, ...] = STAGES, now: Callable[[], float] = time.perf_counter) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(stages, 0.0)
+        self._now = now
         self._inner: list[float] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time of the block, less that of stages inside."""
-        begin = time.perf_counter()
+        begin = self._now()
         self._inner.append(0.0)
         try:
             yield
         finally:
-            taken = time.perf_counter() - begin
+            taken = self._now() - begin
             self.seconds[name] += taken - self._inner.pop()
             if self._inner:
                 self._inner[-1] += taken
@@ -115,7 +121,7 @@ class Clock:
 
     def take(self) -> dict[str, float]:
         """Seconds since the last call."""
-        taken, self.seconds = self.seconds, dict.fromkeys(STAGES, 0.0)
+        taken, self.seconds = self.seconds, dict.fromkeys(self.seconds, 0.0)
         return taken
 
 
@@ -134,12 +140,16 @@ class Step:
 
 
 class Side:
-    """A model that steps through a scene, timed."""
+    """A model that steps through a scene, timed.
 
-    def __init__(self, model: nn.Module, scene: Scene) -> None:
+    Args:
+        clock: arguments of `Clock`.
+    """
+
+    def __init__(self, model: nn.Module, scene: Scene, **clock: Any) -> None:
         self.model = model
         self.scene = scene
-        self.clock = Clock()
+        self.clock = Clock(**clock)
         self.frame_index = 0
         self.detected = 0
         self._inject()
@@ -157,7 +167,7 @@ class Side:
         def predict(*args: Any, **kwargs: Any) -> list[InstanceData]:
             (found,) = propose(*args, **kwargs)
             boxes, _, _ = self.scene.detections(self.frame_index)
-            count = max(len(found), len(boxes))
+            self.proposals = count = max(len(found), len(boxes))
             boxes = torch.cat([boxes, found.bboxes])[:count]
             return [InstanceData(bboxes=boxes, scores=boxes.new_ones(count), labels=boxes.new_zeros(count).long())]
 
@@ -170,7 +180,8 @@ class Side:
             _, labels, scores = self.scene.detections(self.frame_index)
             logits = torch.full_like(answer[0], -30)
             logits[:, -1] = 0
-            logits[torch.arange(len(labels)), labels] = scores.logit()
+            views = logits.unflatten(0, (-1, self.proposals))  # CMTrack sees each proposal several times
+            views[:, torch.arange(len(labels)), labels] = scores.logit()
             return logits, torch.zeros_like(answer[1])
 
         object.__setattr__(rpn, "predict", predict)
@@ -195,8 +206,8 @@ class Side:
 class Ours(Side):
     """Our model; frames to run lengths."""
 
-    def __init__(self, model: nn.Module, scene: Scene) -> None:
-        super().__init__(model, scene)
+    def __init__(self, model: nn.Module, scene: Scene, **clock: Any) -> None:
+        super().__init__(model, scene, **clock)
         self.session = VideoSession(model)
         for method, stage in (("prepare", "prepare"), ("associate", "associate"), ("predict_masks", "masks")):
             self.clock.watch(model, method, stage)
@@ -265,11 +276,11 @@ def both_sides(
     MMLogger.get_current_instance().setLevel(logging.ERROR)  # it lists every weight
     theirs, ours = model_configs(scene)
     if small:
-        _narrow(theirs), _narrow(ours)
+        narrow(theirs), narrow(ours)
     torch.manual_seed(0)
     model = build_model(ours, CLASSES)
     model.init_weights()
-    _enliven(model)
+    enliven(model)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     if fuse is not None:
         model.fuse(fuse)
@@ -303,7 +314,7 @@ def model_configs(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
     return theirs, ours
 
 
-def _narrow(config: dict[str, Any]) -> None:
+def narrow(config: dict[str, Any]) -> None:
     """R18, and 16 channels behind it."""
     detector, width = config["detector"], 16
     detector["backbone"]["depth"] = 18
@@ -318,7 +329,7 @@ def _narrow(config: dict[str, Any]) -> None:
     config["track_head"]["embed_head"].update(in_channels=width, fc_out_channels=64)
 
 
-def _enliven(model: nn.Module) -> None:
+def enliven(model: nn.Module) -> None:
     """Random weights under which features differ from place to place, and appearance does not outweigh place."""
     for module in model.detector.backbone.modules():
         if isinstance(module, nn.BatchNorm2d):

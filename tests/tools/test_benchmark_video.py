@@ -130,6 +130,32 @@ def test_memory_is_read_at_the_marked_frames(bench: ModuleType) -> None:
     assert all(row["mib"] > 50 and row["ms"] > 0 for row in rows)
 
 
+def test_cmtrack_is_measured_by_stage_and_number_of_references(
+    tool: Callable, bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = tool("benchmark_video_cmtrack")
+    monkeypatch.setattr(sides, "REACHES", (1, 2))
+    monkeypatch.setattr(sides, "FINEST", (12, 20))
+    monkeypatch.setattr(sides, "COARSE", (6, 10))
+    scene = bench.Scene(objects=3, **SMALL)
+    assert len(sides.build(1, scene, small=True).step()[0]) == 3, "seen in the mean of all views"
+    measured = functools.partial(sides.measure_cmtrack, scene=scene, small=True)
+    monkeypatch.setattr(bench, "measure_cmtrack", measured)
+    monkeypatch.setattr(bench, "memory_alone", lambda side, objects, marks: bench.memory(side, objects, [1, 2]))
+    assert bench.main(["--parts", "cmtrack", "--frames", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 references" in printed and "4 references one by one" in printed and "unfold" in printed
+    assert "frame 2: " in printed
+    answer = measured(1)
+    few, many = answer["references"]
+    assert (few["references"], many["references"]) == (2, 4) and many["ring_mib"] > few["ring_mib"]
+    for row in (few, many):
+        assert all(
+            row["stages"][stage] > 0 for stage in ("backbone", "correlation", "offsets", "warp", "boxes", "masks")
+        )
+        assert sum(row["stages"].values()) <= row["seconds"]
+
+
 def test_the_plot_is_a_picture(bench: ModuleType, tmp_path: Path) -> None:
     growth = [
         {"what": what, "value": value, "ours": 1.0, "mmdet": 2.0} for what in ("pixels", "objects") for value in (1, 2)

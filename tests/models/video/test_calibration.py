@@ -5,6 +5,8 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,6 +65,34 @@ def test_offsets_come_from_the_correlation_of_both() -> None:
     assert offsets.shape == (2, 18, 12, 20) and offsets.std() > 0
     torch.testing.assert_close(layer.offsets(x, reference), offsets)
     torch.testing.assert_close(layer([x], [reference])[0], layer.warp(reference, offsets) + x)
+
+
+def test_the_operator_gets_contiguous_tensors_whatever_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmcv's compiled one refuses others; fused layers and `channels_last` training make such."""
+    layer, x, reference = module(), levels(2), levels(2, seed=1)
+    expected = layer(x, reference)
+    operators = sys.modules["mmcv.ops.deform_conv"].ext_module
+    called, run = [], operators.deform_conv_forward
+
+    def watched(*tensors: Tensor, **options: int) -> None:
+        called.append(all(tensor.is_contiguous() for tensor in tensors))
+        run(*tensors, **options)
+
+    monkeypatch.setattr(operators, "deform_conv_forward", watched)
+    layer = layer.to(memory_format=torch.channels_last)
+    x, reference = ([level.to(memory_format=torch.channels_last) for level in maps] for maps in (x, reference))
+    for found, wanted in zip(layer(x, reference), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    assert len(called) == 3 and all(called)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (5, 2)])
+def test_levels_smaller_than_the_kernel_are_warped_too(size: tuple[int, int]) -> None:
+    layer, (reference,) = module(), torch.randn(1, 1, CHANNELS, *size)
+    offsets = torch.randn(1, 18, *size)
+    grown, grown_offsets = (F.pad(maps, (0, 4, 0, 4)) for maps in (reference, offsets))
+    expected = layer.warp(grown, grown_offsets)[:, :, : size[0], : size[1]]
+    torch.testing.assert_close(layer.warp(reference, offsets), expected)
 
 
 def test_an_identity_start_is_the_current_frame_alone_and_can_learn() -> None:

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmcv.ops import DeformConv2d
+from mmcv.ops import DeformConv2d, deform_conv2d
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -26,6 +27,27 @@ NUM_CONVS = 3
 
 CELLS_AT_ONCE = 2**15
 """At most so many cells of references (or one reference) are compared together: the volumes stay small."""
+
+
+class Warp(DeformConv2d):
+    """mmcv's 3x3 deformable convolution for maps of any memory layout and size.
+
+    Its compiled operator takes contiguous tensors only, and no map smaller than the kernel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        # one image at a time: what is read of it is 9 times its size
+        super().__init__(channels, channels, KERNEL, padding=1, im2col_step=1)
+
+    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+        """(B, C, h, w) of (B, C, h, w) and the offsets (B, 18, h, w)."""
+        height, width = x.shape[2:]
+        if height < KERNEL or width < KERNEL:
+            grown = (0, max(KERNEL - width, 0), 0, max(KERNEL - height, 0))
+            x, offset = F.pad(x, grown), F.pad(offset, grown)
+        given = (tensor.contiguous() for tensor in (x, offset, self.weight))
+        warped = deform_conv2d(*given, self.stride, self.padding, self.dilation, 1, 1, False, self.im2col_step)
+        return warped[:, :, :height, :width]
 
 
 @MODELS.register_module()
@@ -66,8 +88,7 @@ class TemporalCalibration(BaseModule):
             ConvModule(before, after, KERNEL, padding=1) for before, after in zip(widths, widths[1:], strict=False)
         )
         self.conv_offset = nn.Conv2d(channels, 2 * KERNEL**2, KERNEL, padding=1)
-        # one image at a time: what is read of it is 9 times its size
-        self.warp = DeformConv2d(channels, channels, KERNEL, padding=1, im2col_step=1)
+        self.warp = Warp(channels)
         if start == "identity":
             for parameter in (*self.conv_offset.parameters(), self.warp.weight):
                 nn.init.zeros_(parameter)
