@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
@@ -62,8 +64,8 @@ def test_the_original_is_accepted_as_json_as_folder_and_as_zip(tmp_path: Path) -
     split, path = split_file(tmp_path), write(tmp_path, tracks())
     with zipfile.ZipFile(tmp_path / "sent.zip", "w") as archive:
         archive.write(path, "results.json")
-    for given in (path, tmp_path, tmp_path / "sent.zip"):
-        report = check_submission(OVIS, given, split)
+    for form in (path, tmp_path, tmp_path / "sent.zip"):
+        report = check_submission(OVIS, form, split)
         assert report.accepted and not list(report.lines())
         assert report.contents == {"tracks": 3, "masks": 5}
 
@@ -301,3 +303,27 @@ def test_every_benchmark_of_tracks_takes_results_json_alone(name: str, tmp_path:
     report = check_submission(BENCHMARKS[name], write(tmp_path, tracks()), split_file(tmp_path))
     assert report.accepted and BENCHMARKS[name].single == "results.json"
     assert BENCHMARKS[name].title in report.warnings[0], "the split is not one of this benchmark"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "counts", "x"]), inner),
+    max_leaves=6,
+)
+PLACES = ["track", "video_id", "category_id", "score", "segmentations", "mask", "size", "counts"]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=JSON, place=st.sampled_from(PLACES))
+def test_no_value_at_any_place_is_more_than_a_defect(value: Any, place: str, tmp_path: Path) -> None:
+    content = tracks()
+    if place == "track":
+        content[0] = value
+    elif place == "mask":
+        content[0]["segmentations"][0] = value
+    elif place in ("size", "counts"):
+        content[0]["segmentations"][0][place] = value
+    else:
+        content[0][place] = value
+    for line in check(tmp_path, content).lines():
+        assert line.isprintable()
