@@ -117,7 +117,9 @@ class FramePairs(Dataset):
             if self.sources[number].keep_empty or not key.crowd.all():  # all() of none is True
                 break
             index = int(rng.integers(len(self)))
-        return pack_pair(key, reference)
+        packed = pack_pair(key, reference)
+        packed["data_samples"].set_metainfo({"img_id": f"source {number} video {video} frame {frame_index}"})
+        return packed
 
     def _locate(self, index: int, rng: np.random.Generator) -> tuple[int, int, int]:
         """Source, video and frame of an item."""

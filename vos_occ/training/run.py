@@ -18,6 +18,7 @@ from vos_occ.inference.stopping import StopSignals
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, OutputExistsError
 from vos_occ.training.config import first_sentence, read_config, require_trainable
+from vos_occ.training.finite_losses import RefuseNotFinite
 from vos_occ.training.random_states import KeepRandomStates
 from vos_occ.training.stop_hook import SaveAndStop
 
@@ -50,7 +51,7 @@ def train(
 
     Raises:
         UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints; `Stopped` after SIGINT or
-            SIGTERM, with a checkpoint of the last step.
+            SIGTERM, with a checkpoint of the last step; `NotFiniteError` when a loss is nan or infinite.
         EvalError: an annotation file is not of its format, or what validation wrote cannot be scored.
     """
     from vos_occ.validation.config import complete_validation  # with metrics, which whoever loads a model needs not
@@ -69,6 +70,7 @@ def train(
     complete_validation(config, validate)
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext(), StopSignals() as stop:
         runner = build_runner(config, config_path)
+        runner.register_hook(RefuseNotFinite())
         runner.register_hook(KeepRandomStates())
         runner.register_hook(SaveAndStop(stop))
         if config.get("channels_last"):  # a third faster on a CPU for depthwise convolutions

@@ -231,6 +231,8 @@ def test_small_recipe_trains_two_steps_and_is_scored_on_data_of_its_format(name:
         terms = {key: value for key, value in step.items() if "loss" in key}
         assert {"loss", "loss_mask", "loss_boundary", "loss_mask_occluder", "loss_boundary_occluder"} <= set(terms)
         assert all(math.isfinite(value) for value in terms.values())
+        measures = [step[name] for name in ("occluder_rate", "occluder_known", "occludee_accuracy", "occludee_iou")]
+        assert all(0 <= value <= 1 for value in measures) and step["occluder_known"] == 1
     assert sum(step["loss_mask_occluder"] for step in steps) > 0
     assert 0 <= scores[metric] <= 1
     (results,) = (tmp_path / "scored").rglob("results.json")

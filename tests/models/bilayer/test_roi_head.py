@@ -118,7 +118,7 @@ def test_every_loss_of_the_bilayer_head_is_there_and_trains_every_parameter() ->
     head = build(mask_targets={"occluder": "in_front"})
     losses = losses_of(head, [image(0), image(1)])
     occlusion = {"loss_mask", "loss_boundary", "loss_mask_occluder", "loss_boundary_occluder", "loss_hidden"}
-    assert set(losses) == {"loss_cls", "acc", "loss_bbox"} | occlusion
+    assert {name for name in losses if "loss" in name} == {"loss_cls", "loss_bbox"} | occlusion
     assert all(losses[name] > 0 for name in occlusion)
     sum(value for name, value in losses.items() if "loss" in name).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
@@ -147,9 +147,9 @@ def standard_and_ours(**fcn: Any) -> tuple[StandardRoIHead, BilayerRoIHead]:
 def test_plain_head_has_mmdets_losses(class_agnostic: bool) -> None:
     theirs, ours = standard_and_ours(class_agnostic=class_agnostic)
     expected, found = (losses_of(head, [image(0), image(1)]) for head in (theirs, ours))
-    assert set(found) == set(expected)
-    for name, value in found.items():
-        torch.testing.assert_close(value.squeeze(), expected[name].squeeze())  # mmdet's loss_mask has shape (1,)
+    assert set(found) - set(expected) == {"occludee_accuracy", "occludee_iou"}, "for the log"
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name].squeeze(), value.squeeze())  # mmdet's loss_mask has shape (1,)
 
 
 @pytest.mark.parametrize("rescale", [True, False])

@@ -44,7 +44,7 @@ class MaskOnlyRoIHead(BilayerRoIHead):
             batch_data_samples: With gt_instances (bboxes, labels, masks; where known hidden and in_front).
 
         Returns:
-            Scalars, those of `BilayerLosses`.
+            Scalars, those of `BilayerLosses` and, for the log, of `training_measures`.
         """
         gt_instances, _, metas = unpack_gt_instances(batch_data_samples)
         sampling_results = self.assign_and_sample(x, rpn_results_list, batch_data_samples)

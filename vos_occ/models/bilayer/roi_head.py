@@ -25,6 +25,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vos_occ.models.bilayer.losses import BilayerLosses
+from vos_occ.models.bilayer.measures import training_measures
 from vos_occ.models.bilayer.prediction import OUTPUTS, BilayerPrediction
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder, BilayerTargets
 
@@ -81,7 +82,7 @@ class BilayerRoIHead(StandardRoIHead):
             batch_data_samples: With gt_instances (bboxes, labels, masks; where known hidden and in_front).
 
         Returns:
-            Scalars: mmdet's box losses and those of `BilayerLosses`.
+            Scalars: mmdet's box losses, those of `BilayerLosses`, and, for the log, those of `training_measures`.
         """
         gt_instances, _, metas = unpack_gt_instances(batch_data_samples)
         sampling_results = self.assign_and_sample(x, rpn_results_list, batch_data_samples)
@@ -123,7 +124,7 @@ class BilayerRoIHead(StandardRoIHead):
             batch_img_metas: For `scale_factor`; without them network pixels count as original ones.
 
         Returns:
-            {"loss_mask": losses by name}.
+            {"loss_mask": losses by name, and the numbers of `training_measures` for the log}.
         """
         metas = batch_img_metas or [{}] * len(batch_gt_instances)
         boxes, gt_indices = self._training_rois(sampling_results, batch_gt_instances)
@@ -137,7 +138,9 @@ class BilayerRoIHead(StandardRoIHead):
         )
         self._watch_occluders(targets)
         labels = torch.cat([gt.labels[i] for gt, i in zip(batch_gt_instances, gt_indices, strict=True)])
-        return {"loss_mask": self.mask_losses(prediction, targets, labels)}
+        prediction = prediction.select_class(labels)
+        losses = self.mask_losses(prediction, targets, labels)
+        return {"loss_mask": losses | training_measures(prediction, targets)}
 
     def _training_rois(
         self, sampling_results: list[SamplingResult], gt_instances: list[InstanceData]
