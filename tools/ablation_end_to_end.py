@@ -15,11 +15,13 @@ from pathlib import Path
 from image_scores import score_images
 from rich.console import Console
 
+from vos_occ.checkpoints.files import load_checkpoint
 from vos_occ.inference.load import load
 from vos_occ.results.output import write_atomically
 from vos_occ.structures.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
+MASK_HEAD = "detector.roi_head.mask_head."
 MIN_SCORE = 0.05  # as COCO's AP is usually taken
 HEADS = {"single FCN": "single", "bilayer GCN": "bilayer"}
 """Of configs/ablation/WORLD_HEAD.py. The first is the one that the other is compared with."""
@@ -65,10 +67,7 @@ def run_model(world: str, head: str, seed: int, out: Path, console: Console) -> 
     console.print(f"{world}, seed {seed}, {head}: scoring {checkpoint}")
     model = load(str(checkpoint), config=str(config))
     model.score_threshold = MIN_SCORE
-    scores = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "seconds_per_step": seconds_per_step(folder),
-    }
+    scores = {"parameters": head_parameters(checkpoint), "seconds_per_step": seconds_per_step(folder)}
     for name, (ann_file, images) in WORLDS[world].tests.items():
         scores[name] = score_images(model, Path(ann_file), Path(images), folder / f"{slug(name)}.json")
     write_atomically(folder / "scores.json", json.dumps(scores, indent=1))
@@ -80,7 +79,7 @@ def train(config: Path, world: str, folder: Path, seed: int, out: Path) -> Path:
     start = out / f"{world}_without_mask_head.safetensors"
     if not start.exists():
         shipped = ROOT / f"vos_occ/weights/{WORLDS[world].start}.safetensors"
-        run_tool("drop_weights.py", str(shipped), str(start), "--prefix", "detector.roi_head.mask_head.")
+        run_tool("drop_weights.py", str(shipped), str(start), "--prefix", MASK_HEAD)
     resume = ["--resume"] if (folder / "last_checkpoint").exists() else []
     arguments = ["--work-dir", str(folder), "--seed", str(seed), "--cfg-options", f"load_from={start}"]
     run_tool("train.py", str(config), *resume, *arguments)
@@ -100,11 +99,16 @@ def last_checkpoint(folder: Path) -> Path:
     return folder / Path((folder / "last_checkpoint").read_text().strip()).name
 
 
+def head_parameters(checkpoint: Path) -> int:
+    """Number of weights in the mask head of a checkpoint."""
+    state = load_checkpoint(checkpoint).state_dict
+    return sum(weight.numel() for name, weight in state.items() if name.startswith(MASK_HEAD))
+
+
 def seconds_per_step(folder: Path) -> float:
-    """Mean wall time of a training step in the newest log of a work dir."""
+    """Wall time of a training step in the fastest stretch of a work dir's newest log: others may have used the cores."""
     log = max(folder.glob("*/vis_data/scalars.json"))
-    times = [record["time"] for record in map(json.loads, log.read_text().splitlines()) if "time" in record]
-    return sum(times) / len(times)
+    return min(record["time"] for record in map(json.loads, log.read_text().splitlines()) if "time" in record)
 
 
 def slug(name: str) -> str:
