@@ -11,10 +11,10 @@ import pytest
 
 from eval.errors import SchemaError
 from eval.readers.ytvis import read_ytvis
-from vos_occ.datasets import object_store
 from vos_occ.datasets.synthetic import write_dataset
 from vos_occ.datasets.ytvis import BenchmarkFrames, YtvisFrames
 from vos_occ.results.ytvis import write_ytvis_dataset
+from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError
 from vos_occ.structures.rle import encode
 
@@ -174,9 +174,9 @@ def test_an_item_decodes_the_masks_of_its_frame_and_no_others(
     path = write(([LEFT] * 3, {}), ([RIGHT, None, RIGHT], {}))
     frames = YtvisFrames(path, tmp_path)
     path.unlink()  # nothing is read again
-    decoded: list[bytes] = []
-    original = object_store.coco_mask.decode
-    monkeypatch.setattr(object_store.coco_mask, "decode", lambda rle: (decoded.append(rle["counts"]), original(rle))[1])
+    decoded: list[str] = []
+    original = rle.decode_box
+    monkeypatch.setattr(rle, "decode_box", lambda mask: (decoded.append(mask["counts"]), original(mask))[1])
     frames.load(0, 1)
     assert len(decoded) == 1
 

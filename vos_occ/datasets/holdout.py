@@ -98,10 +98,16 @@ def wanted(count: int, share: float) -> int:
     return min(max(round(share * count), 1), count - 1) if count > 1 else 0
 
 
+def _wanted(label: Label, count: int, share: float) -> int:
+    """The same for a label; a level need not be in both parts, or rare ones would make the smaller part large."""
+    return round(share * count) if label[1] else wanted(count, share)
+
+
 def _stratified(order: Sequence[int], labels: Labels, share: float) -> set[int]:
     """Label by label, the rarest first, give each of its videos to the part that lacks it more."""
     counts = Counter(label for video in order for label in labels[video])
-    lack = {label: [count - wanted(count, share), wanted(count, share)] for label, count in counts.items()}
+    held_out = {label: _wanted(label, count, share) for label, count in counts.items()}
+    lack = {label: [count - held_out[label], held_out[label]] for label, count in counts.items()}
     room = [len(order) - wanted(len(order), share), wanted(len(order), share)]
     left, held = list(order), set()
     while left:
@@ -115,7 +121,7 @@ def _stratified(order: Sequence[int], labels: Labels, share: float) -> set[int]:
             for label in labels[video]:
                 lack[label][part] -= 1
         left = [video for video in left if rarest is not None and rarest not in labels[video]]
-    return held or {order[0]}
+    return {order[0]} if not held else held - {order[0]} if len(held) == len(order) else held
 
 
 def _with_every_class(order: Sequence[int], labels: Labels, held: set[int]) -> set[int]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from eval.readers.ytvis_tubes import OCCLUSION_LABELS
 from vos_occ.datasets.annotations import order_from_lists
 from vos_occ.datasets.sample import UNKNOWN_OCCLUSION
+from vos_occ.structures import rle
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ class ObjectStore:
         owners = self._owners[self._owner[rows]]
         masks = np.zeros((len(owners), height, width), np.uint8)
         for mask, (start, end) in zip(masks, self._spans[rows].tolist(), strict=True):
-            mask[:] = coco_mask.decode({"size": [height, width], "counts": self._codes[start:end].tobytes()})
+            counts = self._codes[start:end].tobytes().decode("ascii")
+            crop, x0, y0 = rle.decode_box({"size": [height, width], "counts": counts})  # costs the box, not the frame
+            mask[y0 : y0 + crop.shape[0], x0 : x0 + crop.shape[1]] = crop
         ids = owners[:, 0]
         behind = [None if a < 0 else self._behind_ids[a:b].tolist() for a, b in self._behind[rows].tolist()]
         return FrameObjects(
