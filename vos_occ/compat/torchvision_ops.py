@@ -12,7 +12,7 @@ import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from vos_occ.compat.errors import MissingOperatorError
-from vos_occ.compat.plain_ops import MAX_POOL
+from vos_occ.compat.plain_ops import MAX_POOL, working_dtype
 
 __all__ = [
     "deform_conv_backward_input",
@@ -47,8 +47,9 @@ def roi_align_forward(
     """See `plain_ops.roi_align_forward`."""
     if pool_mode == MAX_POOL:
         raise MissingOperatorError("roi_align_forward with pool_mode='max'")
+    features = input.to(working_dtype(input))
     pooled = torch.ops.torchvision.roi_align(
-        input, rois.to(input), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+        features, rois.to(features), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
     )
     output.copy_(pooled)
 
@@ -67,9 +68,10 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """See `plain_ops.roi_align_backward`."""
+    given = grad_output.to(working_dtype(grad_output))
     grad = torch.ops.torchvision._roi_align_backward(
-        grad_output,
-        rois.to(grad_output),
+        given,
+        rois.to(given),
         spatial_scale,
         aligned_height,
         aligned_width,
@@ -101,10 +103,8 @@ def deform_conv_forward(
 ) -> None:
     """See `plain_deform_conv.deform_conv_forward`."""
     options = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, False)
-    nothing = input.new_zeros(0)  # for a mask and a bias that DCNv1 has not
-    bias = input.new_zeros(len(weight))
     for part, moves, out in _together(im2col_step, input, offset, output):
-        out.copy_(torch.ops.torchvision.deform_conv2d(part, weight, moves, nothing, bias, *options))
+        out.copy_(torch.ops.torchvision.deform_conv2d(part, weight, moves, *_no_mask_and_bias(part, weight), *options))
 
 
 def deform_conv_backward_input(
@@ -170,5 +170,10 @@ def _deform_conv_gradients(
     grad: Tensor, input: Tensor, weight: Tensor, offset: Tensor, options: tuple[int, ...]
 ) -> list[Tensor]:
     """Gradients with respect to input, weight and offset. torchvision computes all or none."""
-    nothing, bias = input.new_zeros(0), input.new_zeros(len(weight))
-    return torch.ops.torchvision._deform_conv2d_backward(grad, input, weight, offset, nothing, bias, *options)[:3]
+    absent = _no_mask_and_bias(input, weight)
+    return torch.ops.torchvision._deform_conv2d_backward(grad, input, weight, offset, *absent, *options)[:3]
+
+
+def _no_mask_and_bias(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What stands for them where DCNv1 has none; the mask is indexed by image even so."""
+    return input.new_zeros(len(input), 1), input.new_zeros(len(weight))
