@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from vos_occ.tracking.association import NEW
+from vos_occ.tracking.occlusion import OcclusionRules, mix
+from vos_occ.tracking.search import centres, follow, location_scores, note_occluders
 from vos_occ.tracking.tracks import TrackRows, TrackState, Update
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class TrackMemory:
         confirm_after: Detections needed until a track is confirmed. With more than one, a tentative track dies in
             the first frame that misses it.
         momentum: Share of the old embedding in the new one; 0 replaces it.
+        occlusion: What being hidden changes; nothing, unless said.
 
     Source: MaskTrack R-CNN section 4; retention as mmdet's `BaseTracker.pop_invalid_tracks`, except that frames
     without detections count too.
@@ -49,6 +52,7 @@ class TrackMemory:
         label_memory: Literal["first", "last"] = "last",
         confirm_after: int = 1,
         momentum: float = 0.0,
+        occlusion: OcclusionRules = OcclusionRules(),  # noqa: B008 (frozen)
     ) -> None:
         if embed_dim < 1 or max_tracks < 1 or confirm_after < 1 or (retain_frames is not None and retain_frames < 1):
             raise ValueError(
@@ -65,6 +69,7 @@ class TrackMemory:
         self.label_memory = label_memory
         self.confirm_after = confirm_after
         self.momentum = momentum
+        self.occlusion = occlusion
         self._num_created = 0
         self._last_frame: int | None = None
         self._warned_full = False
@@ -84,7 +89,7 @@ class TrackMemory:
 
     @property
     def boxes(self) -> Tensor:
-        """(K, 4) float32, xyxy in source pixels, where each track was last seen."""
+        """(K, 4) float32, xyxy in source pixels, where each track was last seen, or has moved since (`motion`)."""
         return self._rows.boxes
 
     @property
@@ -113,6 +118,11 @@ class TrackMemory:
         return self._rows.states
 
     @property
+    def occluders(self) -> Tensor:
+        """(K,) int64, id of the track that hid each when it was last seen; 0 for none, or where nobody asks."""
+        return self._rows.occluders
+
+    @property
     def num_created(self) -> int:
         """Tracks so far, the forgotten included; also the highest id given."""
         return self._num_created
@@ -121,6 +131,15 @@ class TrackMemory:
     def nbytes(self) -> int:
         """Bytes held by the tensors."""
         return self._rows.nbytes
+
+    def location_scores(self, boxes: Tensor, ious: Tensor) -> Tensor:
+        """How well (N, 4) detections of the next frame lie for each track, (N, K) in [0, 1].
+
+        The (N, K) IoU with `boxes`; for lost tracks with a known occluder, nearness to that if it is more.
+        """
+        if self._last_frame is None:
+            return ious
+        return location_scores(self._rows, self.occlusion, boxes, ious, self._last_frame)
 
     def update(
         self,
@@ -132,6 +151,8 @@ class TrackMemory:
         frame_index: int,
         *,
         keep_embedding: Tensor | None = None,
+        hidden: Tensor | None = None,
+        in_front: Tensor | None = None,
     ) -> Update:
         """Take in the detections of one frame. Call it for frames without detections too.
 
@@ -145,15 +166,18 @@ class TrackMemory:
             frame_index: Higher than that of the last call.
             keep_embedding: (N,) bool. True leaves the embedding of the continued track as it is: for detections too
                 occluded to say what the object looks like.
+            hidden: (N,) predicted hidden fractions in [0, 1]; None: unknown, as if nothing were hidden.
+            in_front: (N, N) bool; [i, j] says that detection i hides part of detection j. None: unknown.
 
         Returns:
             The track id of each detection. New ids are given in the order of the detections.
         """
         assignment = self._validated(assignment, embeddings, boxes, labels, scores, frame_index)
+        self._check_occlusion(len(boxes), hidden, in_front)
         self._last_frame = frame_index
         if not len(self):
             self._rows = self._no_rows(embeddings.device)
-        detections = self._as_new_rows(embeddings, boxes, labels, frame_index)
+        detections = self._as_new_rows(embeddings, boxes, labels, frame_index, hidden)
         continues = assignment > NEW
         track_ids = torch.full_like(assignment, -1)
         track_ids[continues] = self._rows.track_ids[assignment[continues] - 1]
@@ -165,6 +189,8 @@ class TrackMemory:
         self._num_created += len(started)
         detections.track_ids[started] = track_ids[started]
         self._rows = self._rows.append(detections.select(started))
+        if in_front is not None and self.occlusion.needs_occluders:
+            note_occluders(self._rows, track_ids, detections.boxes, in_front)
 
         is_confirmed = self._rows.track_ids[self._rows.states == TrackState.CONFIRMED]
         return Update(track_ids, torch.isin(track_ids, is_confirmed))
@@ -172,26 +198,58 @@ class TrackMemory:
     def _continue(self, seen: TrackRows, rows: Tensor, keep_embedding: Tensor | None, continues: Tensor) -> None:
         """Write the M detections `seen` into the tracks `rows` (M,), and mark all other tracks as missed."""
         old = self._rows
-        embeddings = self.momentum * old.embeddings[rows] + (1 - self.momentum) * seen.embeddings
+        embeddings = self._remembered(seen, rows)
         if keep_embedding is not None:
             embeddings = torch.where(keep_embedding[continues][:, None], old.embeddings[rows], embeddings)
         old.embeddings[rows] = embeddings
-        old.boxes[rows] = seen.boxes
+        moved = torch.zeros_like(old.velocities)
+        moved[rows] = self._move(seen, rows)
+        old.hidden[rows] = seen.hidden
         old.last_seen[rows] = seen.last_seen
         old.hits[rows] += 1
         if self.label_memory == "last":
             old.labels[rows] = seen.labels
         missed = torch.ones_like(old.states, dtype=torch.bool)
         missed[rows] = False
+        follow(old, self.occlusion, missed, moved)
         old.states[missed & (old.states == TrackState.CONFIRMED)] = TrackState.LOST
         old.states[~missed & (old.hits >= self.confirm_after)] = TrackState.CONFIRMED
+
+    def _remembered(self, seen: TrackRows, rows: Tensor) -> Tensor:
+        """(M, D) embeddings of the tracks `rows` after the views `seen`; notes what the views weigh."""
+        old, weights = self._rows, seen.view_weights
+        if not self.occlusion.weighs_embeddings:
+            return self.momentum * old.embeddings[rows] + (1 - self.momentum) * seen.embeddings
+        share = (1 - self.momentum) * weights
+        if self.occlusion.weigh_views:
+            total = self.momentum * old.view_weights[rows] + weights
+            share, old.view_weights[rows] = weights / total, total
+        return mix(old.embeddings[rows], seen.embeddings, share)
+
+    def _move(self, seen: TrackRows, rows: Tensor) -> Tensor:
+        """Boxes and velocities of the tracks `rows` (M,), and (M, 2) how far their centres went."""
+        old, boxes = self._rows, seen.boxes
+        before = old.boxes[rows]
+        if self.occlusion.box_power:
+            share = ((1 - seen.hidden) ** self.occlusion.box_power)[:, None]
+            boxes = (1 - share) * before + share * boxes
+        moved = centres(boxes) - centres(before)
+        velocity = moved / (seen.last_seen - old.last_seen[rows])[:, None]
+        steady = (old.velocities[rows] + velocity) / 2  # one frame's boxes are too uncertain
+        old.velocities[rows] = torch.where((old.hits[rows] > 1)[:, None], steady, velocity)
+        old.boxes[rows] = boxes
+        return moved
 
     def _forget(self, frame_index: int) -> None:
         """Drop the tracks whose time is over, and the tentative ones that this frame missed."""
         unseen = frame_index - self._rows.last_seen
-        over = (self._rows.states == TrackState.TENTATIVE) & (unseen > 0)
+        over = torch.zeros_like(unseen, dtype=torch.bool)
         if self.retain_frames is not None:
-            over |= unseen >= self.retain_frames
+            over = unseen >= self.retain_frames
+        if self.occlusion.retain_frames is not None:
+            behind = (self._rows.hidden >= self.occlusion.hidden_above) | (self._rows.occluders > 0)
+            over = torch.where(behind, unseen >= self.occlusion.retain_frames, over)
+        over |= (self._rows.states == TrackState.TENTATIVE) & (unseen > 0)
         self._rows = self._rows.select(~over)
 
     def _admit(self, wanted: Tensor, scores: Tensor) -> Tensor:
@@ -218,10 +276,13 @@ class TrackMemory:
             )
         self._warned_full = True
 
-    def _as_new_rows(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, frame_index: int) -> TrackRows:
+    def _as_new_rows(
+        self, embeddings: Tensor, boxes: Tensor, labels: Tensor, frame_index: int, hidden: Tensor | None = None
+    ) -> TrackRows:
         """The N detections as if each started a track, ids still to be given. Copies: rows are written in place."""
         ones = torch.ones(len(boxes), dtype=torch.int64, device=embeddings.device)
         state = TrackState.CONFIRMED if self.confirm_after == 1 else TrackState.TENTATIVE
+        hidden = torch.zeros_like(ones, dtype=torch.float32) if hidden is None else hidden.detach().float().clone()
         return TrackRows(
             embeddings=embeddings.detach().float().clone(),
             boxes=boxes.detach().float().clone(),
@@ -230,6 +291,10 @@ class TrackMemory:
             last_seen=frame_index * ones,
             hits=ones,
             states=int(state) * ones,
+            hidden=hidden,
+            view_weights=self.occlusion.view_weights(hidden),
+            occluders=0 * ones,
+            velocities=torch.zeros(len(boxes), 2, device=embeddings.device),
         )
 
     def _no_rows(self, device: torch.device) -> TrackRows:
@@ -264,3 +329,10 @@ class TrackMemory:
         if len(continued) != len(continued.unique()) or (continued > len(self)).any():
             raise ValueError(f"The assignment {assignment.tolist()} is not one-to-one onto {len(self)} tracks.")
         return assignment.to(embeddings.device)
+
+    @staticmethod
+    def _check_occlusion(num: int, hidden: Tensor | None, in_front: Tensor | None) -> None:
+        if hidden is not None and (hidden.shape != (num,) or not ((hidden >= 0) & (hidden <= 1)).all()):
+            raise ValueError(f"Expected hidden fractions ({num},) in [0, 1], got {tuple(hidden.shape)}: {hidden}.")
+        if in_front is not None and (in_front.shape != (num, num) or in_front.dtype != torch.bool):
+            raise ValueError(f"Expected in_front ({num}, {num}) bool, got {tuple(in_front.shape)} {in_front.dtype}.")

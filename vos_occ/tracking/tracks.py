@@ -37,10 +37,14 @@ class TrackRows:
     embeddings: Tensor  # (K, D) float32
     boxes: Tensor  # (K, 4) float32, xyxy source pixels
     labels: Tensor  # (K,) int64
-    track_ids: Tensor  # (K,) int64
+    track_ids: Tensor  # (K,) int64, ascending
     last_seen: Tensor  # (K,) int64, frame index
     hits: Tensor  # (K,) int64, frames in which the track was seen
     states: Tensor  # (K,) int64, TrackState
+    hidden: Tensor  # (K,) float32, hidden fraction when last seen; 0 if unknown
+    view_weights: Tensor  # (K,) float32, of the views in the embedding together, see `OcclusionRules.weigh_views`
+    occluders: Tensor  # (K,) int64, id of the track that hid it when last seen, 0 for none
+    velocities: Tensor  # (K, 2) float32, source pixels a frame
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -52,6 +56,13 @@ class TrackRows:
         return TrackRows(
             *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
         )
+
+    def find(self, track_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(M,) rows of tracks by their ids, and (M,) bool whether there are such; the rows of others are any."""
+        if not len(self):
+            return torch.zeros_like(track_ids), torch.zeros_like(track_ids, dtype=torch.bool)
+        rows = torch.searchsorted(self.track_ids, track_ids).clamp_max(len(self) - 1)
+        return rows, self.track_ids[rows] == track_ids
 
     @property
     def nbytes(self) -> int:

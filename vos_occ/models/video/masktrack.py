@@ -37,6 +37,7 @@ from vos_occ.structures.occlusion import predict_order
 from vos_occ.structures.rle import Rle, area, paste_and_encode
 from vos_occ.tracking.association import assign, match_scores
 from vos_occ.tracking.memory import TrackMemory
+from vos_occ.tracking.occlusion import OcclusionRules
 
 ORDER_UNKNOWN = (
     "This model was trained on contact, not on depth order: it reports occluder masks, but neither hidden fractions "
@@ -51,7 +52,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
     Args:
         detector: config of an mmdet two-stage detector whose RoI head is a `BilayerRoIHead`.
         track_head: config of an `OccRoITrackHead`.
-        memory: arguments of `TrackMemory` besides the embedding's length.
+        memory: arguments of `TrackMemory` besides the embedding's length; `occlusion` with those of `OcclusionRules`,
+            which have an effect where the order is known.
         association: arguments of `match_scores` and `assign` (`method`, weights, `reassign_losers`).
         occlusion: `enabled` False reports masks and ids only. `order_known` (default: whether the RoI head's occluder
             target is `in_front`) False reports occluder masks, but neither hidden fractions nor an order: a head that
@@ -178,7 +180,12 @@ class OccMaskTrackRCNN(BaseMOTModel):
         return VideoState(meta, self._new_memory(**({"confirm_after": 1} if meta.num_frames == 1 else {})))
 
     def _new_memory(self, **changes: Any) -> TrackMemory:
-        return TrackMemory(self.track_head.embed_dim, **(self.memory_options | changes))
+        options = self.memory_options | changes
+        return TrackMemory(self.track_head.embed_dim, **(options | {"occlusion": self._occlusion_rules}))
+
+    @property
+    def _occlusion_rules(self) -> OcclusionRules:
+        return OcclusionRules(**self.memory_options.get("occlusion", {}))
 
     @torch.inference_mode()
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
@@ -227,6 +234,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
             seen.scores[keep],
             frame_index,
             keep_embedding=self._too_hidden(prediction),
+            hidden=self._hidden(prediction),
+            in_front=self._in_front(state, prediction, seen.boxes[keep]),
         )
         shown = (update.confirmed & (update.track_ids > 0)).nonzero()[:, 0]
         return self._result(state, frame_index, update.track_ids[shown], seen, keep[shown], prediction.select(shown))
@@ -279,7 +288,8 @@ class OccMaskTrackRCNN(BaseMOTModel):
         if not len(memory) or not len(boxes):
             return labels.new_zeros(len(boxes))
         logits = self.track_head.similarity_logits(embeddings, memory.embeddings)
-        return self._assign(logits, scores, bbox_overlaps(boxes, memory.boxes), labels[:, None] == memory.labels)
+        where = memory.location_scores(boxes, bbox_overlaps(boxes, memory.boxes))
+        return self._assign(logits, scores, where, labels[:, None] == memory.labels)
 
     def _assign(self, logits: Tensor, scores: Tensor, ious: Tensor, same_label: Tensor) -> Tensor:
         """`match_scores`, then `assign`, each with its share of the options."""
@@ -297,15 +307,31 @@ class OccMaskTrackRCNN(BaseMOTModel):
     def _mask_outputs(self) -> tuple[str, ...]:
         """What is asked of the mask head.
 
-        The hidden output is computed even when occlusion is not reported, for the memory's sake: ids are the same.
+        What the memory reads is computed even when occlusion is not reported: ids are the same.
         """
-        return ("occludee_mask", "hidden", *(["occluder_mask"] if self.occlusion_options["enabled"] else []))
+        asked = self.occlusion_options["enabled"] or self._occlusion_rules.needs_occluders
+        return ("occludee_mask", "hidden", *(["occluder_mask"] if asked else []))
+
+    def _hidden(self, prediction: BilayerPrediction) -> Tensor | None:
+        """(N,) hidden fractions; None where the model knows none."""
+        if prediction.hidden is None or not self.occlusion_options["order_known"]:
+            return None
+        return prediction.hidden.sigmoid()
 
     def _too_hidden(self, prediction: BilayerPrediction) -> Tensor | None:
         """(N,) bool: detections too occluded to say what the object looks like."""
-        if prediction.hidden is None or not self.occlusion_options["order_known"]:
+        hidden = self._hidden(prediction)
+        return None if hidden is None else hidden > self.occlusion_options["keep_embedding_above"]
+
+    def _in_front(self, state: VideoState, prediction: BilayerPrediction, boxes: Tensor) -> Tensor | None:
+        """(N, N) bool who hides whom, if the memory asks for it and the model knows."""
+        known = self.occlusion_options["order_known"] and prediction.occluder_mask is not None
+        if not known or not state.memory.occlusion.needs_occluders:
             return None
-        return prediction.hidden.sigmoid() > self.occlusion_options["keep_embedding_above"]
+        size = state.meta.height, state.meta.width
+        masks, occluders = (paste(maps, boxes, *size) for maps in (prediction.occludee_mask, prediction.occluder_mask))
+        order = predict_order(masks, occluders, boxes.cpu().numpy(), self.occlusion_options["min_order_score"])
+        return torch.from_numpy(order.matrix).to(boxes.device)
 
     def _result(
         self,
@@ -321,7 +347,7 @@ class OccMaskTrackRCNN(BaseMOTModel):
         boxes = seen.boxes[rows]
         masks = paste(prediction.occludee_mask, boxes, height, width)
         occluders = hidden = order = None
-        if prediction.occluder_mask is not None:
+        if self.occlusion_options["enabled"] and prediction.occluder_mask is not None:
             pasted = paste(prediction.occluder_mask, boxes, height, width)
             occluders = [rle if area(rle) else None for rle in pasted]
         options = self.occlusion_options
