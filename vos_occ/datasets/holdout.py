@@ -77,7 +77,7 @@ def split_videos(labels: Labels, share: float, seed: int = 0) -> Split:
 
     Returns:
         Both parts, neither empty. A category of two videos or more is in both, unless only moving several videos at
-        once would bring it there.
+        once would bring it there; one of a single video is trained on, if that leaves the others where they are.
 
     Raises:
         InputError: there are fewer than two videos, or `share` is out of range.
@@ -89,7 +89,7 @@ def split_videos(labels: Labels, share: float, seed: int = 0) -> Split:
     rng = np.random.default_rng(seed)
     order = [sorted(labels)[i] for i in rng.permutation(len(labels))]
     held = _stratified(order, labels, share)
-    held = _with_every_class(order, labels, held)
+    held = _improved(order, labels, held, share)
     return Split(frozenset(set(labels) - held), frozenset(held))
 
 
@@ -124,24 +124,34 @@ def _stratified(order: Sequence[int], labels: Labels, share: float) -> set[int]:
     return {order[0]} if not held else held - {order[0]} if len(held) == len(order) else held
 
 
-def _with_every_class(order: Sequence[int], labels: Labels, held: set[int]) -> set[int]:
-    """Move videos to where a category of theirs is missing, as long as that leaves fewer of them in one part only."""
+def _improved(order: Sequence[int], labels: Labels, held: set[int], share: float) -> set[int]:
+    """Move single videos as long as that helps.
+
+    What helps, in this order: fewer categories of several videos in one part only; fewer categories that no video is
+    left to train on; the size that was asked for.
+    """
     sides = {label: [0, 0] for video in order for label in labels[video]}
     for video in order:
         for label in labels[video]:
             sides[label][video in held] += 1
-    moved = True
+    room, moved = wanted(len(order), share), True
     while moved:
         moved = False
         for video in order:
             own = video in held
-            classes = [label for label in labels[video] if not label[1] and sum(sides[label]) > 1]
-            gain = sum(sides[label][not own] == 0 for label in classes) - sum(
-                sides[label][own] == 1 for label in classes
-            )
-            if gain > 0 and (len(held) if own else len(order) - len(held)) > 1:
+            size = len(held) + (-1 if own else 1)
+            cost = (*_cost_of_moving(labels[video], sides, own), abs(size - room) - abs(len(held) - room))
+            if cost < (0, 0, 0) and 0 < size < len(order):
                 held, moved = held ^ {video}, True
                 for label in labels[video]:
                     sides[label][own] -= 1
                     sides[label][not own] += 1
     return held
+
+
+def _cost_of_moving(found: Set[Label], sides: Mapping[Label, Sequence[int]], own: bool) -> tuple[int, int]:
+    """How many more categories would be in one part only, and how many more could not be trained."""
+    several = [sides[label] for label in found if not label[1] and sum(sides[label]) > 1]
+    single = sum(not label[1] and sum(sides[label]) == 1 for label in found)
+    lost = sum(side[own] == 1 for side in several) - sum(side[not own] == 0 for side in several)
+    return lost, -single if own else single
