@@ -106,7 +106,7 @@ def head_parameters(checkpoint: Path) -> int:
 
 
 def seconds_per_step(folder: Path) -> float:
-    """Wall time of a training step in the fastest stretch of a work dir's newest log: others may have used the cores."""
+    """Wall time of a training step in the fastest stretch of the newest log: the cores may have been shared."""
     log = max(folder.glob("*/vis_data/scalars.json"))
     return min(record["time"] for record in map(json.loads, log.read_text().splitlines()) if "time" in record)
 
