@@ -96,7 +96,9 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMa
     except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
         raise InputError(f"The config's model cannot be built: {first_sentence(error)}. Correct the config.") from error
     if not isinstance(model, OccMaskTrackRCNN):
-        raise InputError(f"The config's model is {type(model).__name__}, no video model. Expected OccMaskTrackRCNN.")
+        raise InputError(
+            f"The config's model is {type(model).__name__}, no video model. Expected OccMaskTrackRCNN or OccCMTrackRCNN."
+        )
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
     return model.eval()

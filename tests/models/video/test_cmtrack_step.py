@@ -137,6 +137,15 @@ def test_the_plain_head_sees_through_neighbours_too(build_tiny_cmtrack: Callable
     assert_alike(run(model, frames[:3]), whole_clip(model, frames[:3]))
 
 
+def test_an_identity_start_sees_what_masktrack_sees(
+    build_tiny_model: Callable, build_tiny_cmtrack: Callable, frames: list[np.ndarray]
+) -> None:
+    masktrack = build_tiny_model(SMALL)
+    cmtrack_model = build_tiny_cmtrack(SMALL | {"calibration.start": "identity"})
+    cmtrack_model.load_state_dict(masktrack.state_dict(), strict=False)
+    assert_alike(run(cmtrack_model, frames[:3]), run(masktrack, frames[:3]))
+
+
 def test_answers_come_five_frames_late(model: OccCMTrackRCNN, frames: list[np.ndarray]) -> None:
     session = VideoSession(model)
     assert [[r.frame_index for r in session.step(frame)] for frame in frames[:7]] == [[], [], [], [], [], [0], [1]]
