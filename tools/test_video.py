@@ -116,8 +116,10 @@ def test(args: argparse.Namespace) -> None:
         print(f"{files.ann_file} has no annotations, so nothing is scored: {pack}")
         return
     print_scores(dataset, args.out)
-    if args.eval:
+    if args.eval and dataset.tracks:
         print_benchmark_scores(protocol, files.ann_file, args.out)
+    elif args.eval:
+        print(f"{files.ann_file} annotates no object, so there is nothing to score by {protocol}.")
 
 
 def print_scores(dataset: YtvisDataset, out: Path) -> None:

@@ -67,6 +67,10 @@ def test_with_ground_truth_the_benchmarks_protocol_scores_the_file(
     scores = json.loads((tmp_path / "out/ovis.json").read_text())
     assert scores == evaluate("ovis", full, tmp_path / "out/results.json").as_json()
     assert run("--ann-file", str(full), "--eval") == 2, "nothing is replaced unasked"
+    (tmp_path / "none.json").write_text(json.dumps(json.loads(full.read_text()) | {"annotations": []}))
+    capsys.readouterr()
+    assert run("--ann-file", str(tmp_path / "none.json"), "--eval", "--resume") == 0
+    assert "annotates no object, so there is nothing to score by ovis" in capsys.readouterr().out
 
 
 def test_the_labels_of_the_truth_choose_the_protocol_where_nothing_else_does(

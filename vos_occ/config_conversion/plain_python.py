@@ -25,6 +25,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 _CALLS: dict[str, Callable[..., Any]] = {"dict": dict, "list": list, "tuple": tuple}
 _DEEPEST = 10  # levels of bases
+_LONGEST = 10_000  # entries of a list that is written as a product
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,9 @@ class _Reader:
     def _arithmetic(self, node: ast.BinOp) -> Any:
         left, right = self._value(node.left), self._value(node.right)
         if isinstance(node.op, ast.Mult) and not all(isinstance(side, int | float) for side in (left, right)):
-            raise self._refused(node)  # "a" * 10**9 is a line that fills the memory
+            many, times = (right, left) if isinstance(left, int) else (left, right)
+            if not (isinstance(many, list | tuple) and isinstance(times, int) and len(many) * times <= _LONGEST):
+                raise self._refused(node)  # [0] * 1000000000 is a line that fills the memory
         return _ARITHMETIC[type(node.op)](left, right)
 
     def _refused(self, node: ast.stmt | ast.expr) -> InputError:
