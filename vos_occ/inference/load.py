@@ -97,7 +97,7 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMa
         raise InputError(f"The config's model cannot be built: {first_sentence(error)}. Correct the config.") from error
     if not isinstance(model, OccMaskTrackRCNN):
         raise InputError(
-            f"The config's model is {type(model).__name__}, no video model. Expected OccMaskTrackRCNN or OccCMTrackRCNN."
+            f"The config's model is {type(model).__name__}, no video model. Use OccMaskTrackRCNN or OccCMTrackRCNN."
         )
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
