@@ -6,6 +6,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vos_occ.datasets.synthetic import CLASSES, SyntheticWorld, write_dataset
 from vos_occ.structures.errors import InputError
 from vos_occ.training import read_config, require_trainable
 
+COCO128 = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared")) / "data" / "coco128"
 CONFIGS = Path(__file__).parents[2] / "configs/own"
 RECIPES = sorted(path.stem for path in CONFIGS.glob("*.py") if not path.stem.startswith(("base_", "data", "runtime")))
 
@@ -83,6 +85,14 @@ def test_amodal_data_are_learned_and_scored_as_such(tmp_path: Path) -> None:
         assert (config.val_evaluator.protocol, config.model.roi_head.bbox_head.num_classes) == (format_name, count)
         with DefaultScope.overwrite_default_scope("mmdet"):
             assert DATASETS.build(config.train_dataloader.dataset).extent == "amodal"
+
+
+@pytest.mark.skipif(not COCO128.is_dir(), reason="needs the shared folder coco128")
+def test_the_paths_of_a_real_set_are_right() -> None:
+    config = read_config(CONFIGS / "coco128.py", [f"own_data.root={COCO128}"])
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = DATASETS.build(config.val_dataloader.dataset)
+    assert (len(dataset), config.model.roi_head.bbox_head.num_classes) == (128, 80)
 
 
 def test_where_a_model_is_only_tested_the_training_file_may_be_absent(mine: Path) -> None:
