@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a model: tools/train.py CONFIG [--work-dir DIR] [--resume] [--validate N] [--cfg-options key=value ...]."""
+"""Train a model: tools/train.py CONFIG [--work-dir DIR] [--resume] [--validate N] [--amp] [--cfg-options KEY=VALUE]."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="overrides the config's seed")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries")
     parser.add_argument("--validate", type=int, metavar="N", help="score the validation videos every N steps")
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="auto",
+        choices=["auto", "bfloat16", "float16"],
+        help="mixed precision (auto: float16 on a GPU, bfloat16 on a CPU)",
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch under torchrun")
     parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle checkpoints without restrictions")
     return parser.parse_args(arguments)
@@ -40,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             validate=args.validate,
             launcher=args.launcher,
             trust_checkpoint=args.trust_checkpoint,
+            amp=args.amp,
         )
     except (UserError, EvalError) as error:
         print(f"train: {error}", file=sys.stderr)

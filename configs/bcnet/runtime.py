@@ -6,7 +6,7 @@
 # by GPUs x train_dataloader.batch_size / base_batch_size. The number of steps is not: with n times fewer images a step,
 # train n times longer. One GPU instead of eight, of a 1x schedule:
 #   --cfg-options train_cfg.max_iters=720000 param_scheduler.1.milestones=[480000,640000] param_scheduler.0.end=8000
-# Mixed precision: --cfg-options optim_wrapper.type=AmpOptimWrapper
+# Mixed precision: --amp (or --amp bfloat16)
 default_scope = "mmdet"
 custom_imports = dict(imports=["vos_occ.models.bilayer", "vos_occ.datasets.amodal", "vos_occ.validation"])
 default_hooks = dict(

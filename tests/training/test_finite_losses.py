@@ -34,6 +34,9 @@ log_processor = dict(by_epoch=False)
 """
 
 
+MIXED: set[bool] = set()
+
+
 class SlippingModel(BaseModel):
     """A weight that is learned until, at one step, a loss or a gradient is no number."""
 
@@ -42,9 +45,11 @@ class SlippingModel(BaseModel):
         self.weight = nn.Parameter(torch.ones(()))
         self.bad_step, self.bad_value, self.bad_part = bad_step, float(bad_value), bad_part
         self.steps = 0
+        MIXED.clear()
 
     def forward(self, inputs: list[Tensor], data_samples: list[BaseDataElement], mode: str) -> dict[str, Any]:
         self.steps += 1
+        MIXED.add(torch.is_autocast_enabled("cpu"))
         bad = self.steps == self.bad_step
         if bad and self.bad_part == "gradient":
             self.weight.register_hook(lambda gradient: gradient * self.bad_value)
@@ -117,3 +122,11 @@ def test_a_training_of_numbers_ends_as_ever_and_may_accumulate_gradients(tmp_pat
     work = tmp_path / "work"
     train(config(tmp_path, step=99), work_dir=work, options=["optim_wrapper.accumulative_counts=2"])
     assert saved(work) == [f"iter_{i}.pth" for i in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_the_option_amp_reaches_the_forward_pass(mixed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = [str(config(tmp_path, step=99)), "--work-dir", str(tmp_path / "work"), *["--amp"] * mixed]
+    assert tool().main(arguments) == 0
+    assert list(MIXED) == [mixed] and saved(tmp_path / "work")

@@ -55,7 +55,8 @@ def roi_align_forward(
         MissingOperatorError: for maximum pooling.
     """
     sampling = _sampling(rois, input, output.shape[2:], spatial_scale, sampling_ratio, pool_mode, aligned)
-    output.copy_(pool(_channels_last(input), sampling).permute(0, 3, 1, 2))
+    with torch.autocast(input.device.type, enabled=False):  # which would round the weights of the products
+        output.copy_(pool(_channels_last(input), sampling).permute(0, 3, 1, 2))
 
 
 def roi_align_backward(
@@ -78,8 +79,9 @@ def roi_align_backward(
         grad_input: (B, C, H, W), added to in place, as in mmcv.
     """
     sampling = _sampling(rois, grad_input, grad_output.shape[2:], spatial_scale, sampling_ratio, pool_mode, aligned)
-    total = grad_input.to(_working_dtype(grad_input))
-    pool_backward(_channels_last(grad_output).contiguous(), sampling, total.permute(0, 2, 3, 1))
+    total = grad_input.to(working_dtype(grad_input))
+    with torch.autocast(grad_input.device.type, enabled=False):
+        pool_backward(_channels_last(grad_output).contiguous(), sampling, total.permute(0, 2, 3, 1))
     if total is not grad_input:
         grad_input.copy_(total)
 
@@ -96,7 +98,7 @@ def _sampling(
     if pool_mode == MAX_POOL:
         raise MissingOperatorError("roi_align_forward with pool_mode='max'")
     return sample_rois(
-        rois.to(_working_dtype(features)),
+        rois.to(working_dtype(features)),
         feature_size=(features.size(2), features.size(3)),
         bins=(bins[0], bins[1]),
         spatial_scale=spatial_scale,
@@ -107,8 +109,9 @@ def _sampling(
 
 def _channels_last(features: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H, W, C) view, in the working dtype."""
-    return features.to(_working_dtype(features)).permute(0, 2, 3, 1)
+    return features.to(working_dtype(features)).permute(0, 2, 3, 1)
 
 
-def _working_dtype(features: Tensor) -> torch.dtype:
+def working_dtype(features: Tensor) -> torch.dtype:
+    """What RoIAlign is computed in: coordinates in half precision are off by pixels."""
     return torch.float64 if features.dtype == torch.float64 else torch.float32

@@ -19,6 +19,7 @@ from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, OutputExistsError
 from vos_occ.training.config import first_sentence, read_config, require_trainable
 from vos_occ.training.finite_losses import RefuseNotFinite
+from vos_occ.training.mixed_precision import AmpType, is_mixed, keep_float32, use_mixed_precision
 from vos_occ.training.random_states import KeepRandomStates
 from vos_occ.training.stop_hook import SaveAndStop
 
@@ -34,6 +35,7 @@ def train(
     validate: int | None = None,
     launcher: str = "none",
     trust_checkpoint: bool = False,
+    amp: AmpType | None = None,
 ) -> Path:
     """Trains the model of a config; answers with the work dir, where checkpoints and logs are.
 
@@ -48,6 +50,7 @@ def train(
             has a `val_evaluator`, as often as it says.
         launcher: "pytorch" under torchrun, else "none".
         trust_checkpoint: unpickle checkpoints without restrictions.
+        amp: train in mixed precision, see `use_mixed_precision`; None: as the config says.
 
     Raises:
         UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints; `Stopped` after SIGINT or
@@ -67,9 +70,13 @@ def train(
     config.launcher = launcher
     if seed is not None:
         config.randomness = {"seed": seed}
+    if amp is not None:
+        use_mixed_precision(config, amp)
     complete_validation(config, validate)
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext(), StopSignals() as stop:
         runner = build_runner(config, config_path)
+        if is_mixed(config):
+            keep_float32(runner.model)
         runner.register_hook(RefuseNotFinite())
         runner.register_hook(KeepRandomStates())
         runner.register_hook(SaveAndStop(stop))
