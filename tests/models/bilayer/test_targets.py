@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData
 from scipy import ndimage
 from torch import Tensor
 
+from vos_occ.datasets.amodal_masks import AmodalMasks, Scene
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder, BilayerTargets, neighbours
 from vos_occ.models.layers.boundary import mask_boundary
 from vos_occ.structures.errors import InputError
@@ -302,3 +303,73 @@ def test_nothing_is_computed_for_outputs_that_nobody_trains() -> None:
 def test_unknown_occluder_mode_is_refused() -> None:
     with pytest.raises(InputError, match="'behind'"):
         BilayerTargetBuilder(occluder="behind")
+
+
+# Neighbours as they are visible
+
+
+def amodal_scene(seed: int, count: int = 5) -> InstanceData:
+    """Whole ellipses, the later ones nearer; the first, which is small, is covered wholly."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    amodal = np.zeros((count, HEIGHT, WIDTH), np.uint8)
+    for k in range(count):
+        cx, cy, rx, ry = rng.uniform((20, 20, 12, 10), (WIDTH - 20, HEIGHT - 20, 22, 18))
+        amodal[k] = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
+    amodal[0] = ndimage.binary_erosion(amodal[-1], iterations=4)
+    visible = np.stack([mask & ~amodal[k + 1 :].any(axis=0) for k, mask in enumerate(amodal)])
+    order = np.tril(np.ones((count, count), np.int8), -1)
+    masks = AmodalMasks(
+        {"amodal": amodal, "visible": visible}, "amodal", Scene(np.arange(count), order, np.zeros(count))
+    )
+    boxes = [(xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) for ys, xs in map(np.nonzero, amodal)]
+    return InstanceData(
+        bboxes=torch.tensor(np.array(boxes), dtype=torch.float32), masks=masks, in_front=torch.from_numpy(order)
+    )
+
+
+def restated_visible(gt: InstanceData, rois: Tensor, targets: list[int], in_front: bool) -> np.ndarray:
+    """IoU of the object's amodal box with the visible box of each other one; the visible masks of those."""
+    boxes, visible, result = gt.bboxes.tolist(), gt.masks.bitmaps("visible"), []
+    shown = [np.nonzero(mask) for mask in visible.masks]
+    visible_boxes = [[x.min(), y.min(), x.max() + 1, y.max() + 1] if len(x) else None for y, x in shown]
+    for roi, j in zip(rois.numpy(), targets, strict=True):
+        x1, y1, x2, y2 = map(int, boxes[j])
+        chosen = [k for k, box in enumerate(visible_boxes) if k != j and box and iou_plus_one(boxes[j], box) > 0.05]
+        chosen = [k for k in chosen if not in_front or gt.in_front[k, j] == 1]
+        pixels = np.zeros((HEIGHT, WIDTH), bool)
+        for k in chosen:
+            pixels[y1:y2, x1:x2] |= visible.masks[k, y1:y2, x1:x2] > 0
+        occluder = np.zeros((28, 28), bool)
+        for k in chosen if pixels.sum() > 20 else []:
+            occluder |= visible.crop_and_resize(roi[None], (28, 28), np.array([k])).masks[0] > 0
+        result.append(occluder)
+    return np.stack(result)
+
+
+@pytest.mark.parametrize("mode", ["all", "in_front"])
+@pytest.mark.parametrize("seed", range(4))
+def test_visible_occluders_equal_the_restated_rule(seed: int, mode: str) -> None:
+    gt = amodal_scene(seed)
+    rois, indices = jittered(gt, seed)
+    found = build(gt, rois, indices, occluder=mode, occluder_mask="visible")
+    expected = restated_visible(gt, rois, indices, in_front=mode == "in_front")
+    assert expected.any() and np.array_equal(found.occluder_mask.numpy() != 0, expected)
+    whole = build(gt, rois, indices, occluder=mode)
+    assert torch.equal(found.occludee_mask, whole.occludee_mask), "what is learned of the object itself stays amodal"
+    assert whole.occluder_mask.sum() > found.occluder_mask.sum()
+
+
+def test_what_is_hidden_wholly_occludes_nobody_when_visible_masks_count() -> None:
+    gt = amodal_scene(0)
+    assert not gt.masks.planes["visible"][0].any()
+    seen, _ = BilayerTargetBuilder(occluder_mask="visible").occluder_pairs(gt, (1.0, 1.0))
+    whole, _ = BilayerTargetBuilder().occluder_pairs(gt, (1.0, 1.0))
+    assert whole[0].any() and not seen[0].any()
+
+
+def test_visible_occluders_need_masks_that_know_what_is_visible() -> None:
+    with pytest.raises(InputError, match="found BitmapMasks"):
+        build(random_scene(0), occluder_mask="visible")
+    with pytest.raises(InputError, match="'amodal'"):
+        BilayerTargetBuilder(occluder_mask="amodal")

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from mmengine.structures import InstanceData
+from numpy.typing import NDArray
 
 from eval.readers.coco import Image
 from eval.readers.occluders import FIELD
 from vos_occ.datasets.amodal import instances_of
 from vos_occ.datasets.amodal_formats import TrainingObject
 from vos_occ.datasets.amodal_masks import Extent
+from vos_occ.models.bilayer.mask_windows import dense
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder
 from vos_occ.structures import rle
 from vos_occ.structures.rle import Rle
@@ -25,7 +27,9 @@ def occluder_records(
     image, objects = task
     targets = [thing for thing in objects if not thing.crowd and thing.extent(extent)[0] is not None]
     instances = instances_of(targets, extent, image)
-    masks = [_union_inside(instances, members) for members in _members(instances, builder)]
+    members = _members(instances, builder)
+    bitmaps = dense(builder.occluder_masks(instances)) if members else np.zeros((0, 0, 0), np.uint8)
+    masks = [_union_inside(instances, bitmaps, each) for each in members]
     found = dict(zip((thing.id for thing in targets), masks, strict=True))
     return [{"id": thing.id, "image_id": image.id, FIELD: found.get(thing.id)} for thing in objects]
 
@@ -38,12 +42,12 @@ def _members(instances: InstanceData, builder: BilayerTargetBuilder) -> list[tup
     return [(j, occludes[:, j].nonzero().flatten().tolist() if known[j] else []) for j in range(len(known))]
 
 
-def _union_inside(instances: InstanceData, members: tuple[int, list[int]]) -> Rle | None:
+def _union_inside(instances: InstanceData, bitmaps: NDArray[np.uint8], members: tuple[int, list[int]]) -> Rle | None:
     """Union of the occluders' masks inside the object's box, its corners truncated to pixels."""
     target, behind = members
     if not behind:
         return None
     x0, y0, x1, y1 = instances.bboxes[target].clamp(min=0).long().tolist()
-    union = np.zeros(instances.masks.masks.shape[1:], bool)
-    union[y0:y1, x0:x1] = instances.masks.masks[behind, y0:y1, x0:x1].any(0)
+    union = np.zeros(bitmaps.shape[1:], bool)
+    union[y0:y1, x0:x1] = bitmaps[behind, y0:y1, x0:x1].any(0)
     return rle.encode(union)

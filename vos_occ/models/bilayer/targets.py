@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from mmdet.structures.bbox import get_box_tensor
@@ -22,12 +23,14 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vos_occ.datasets.amodal_masks import AmodalMasks
 from vos_occ.models.bilayer.mask_windows import MaskWindows, dense
 from vos_occ.models.bilayer.prediction import OUTPUTS
 from vos_occ.models.layers.boundary import mask_boundary
 from vos_occ.structures.errors import InputError
 
 OccluderMode = Literal["all", "in_front"]
+OccluderMask = Literal["same", "visible"]
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,25 @@ class BilayerTargets:
         return self.occluder_mask.flatten(1).any(dim=1)
 
 
-def neighbours(boxes: Tensor, min_iou: float) -> Tensor:
+def neighbours(boxes: Tensor, min_iou: float, others: Tensor | None = None) -> Tensor:
     """Which boxes overlap enough to occlude each other at all.
 
     Args:
         boxes: (G, 4) xyxy in pixels of the original image.
         min_iou: Two boxes are neighbours when their IoU exceeds this, strictly.
+        others: (G, 4), the boxes of the same objects in the role of the neighbour, where they are not the same.
 
     Returns:
-        (G, G) bool, symmetric, False on the diagonal.
+        (G, G) bool, `[k, j]`: k, by its box among the others, is a neighbour of j. False on the diagonal.
 
     Source: the released process_dataset.py, rule 1; box sides are x2 - x1 + 1 (VOC's convention).
     """
-    sides = (boxes[:, 2:] - boxes[:, :2] + 1).clamp(min=0)
-    areas = sides.prod(dim=1)
-    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    others = boxes if others is None else others
+    areas, other_areas = ((b[:, 2:] - b[:, :2] + 1).clamp(min=0).prod(dim=1) for b in (boxes, others))
+    low = torch.maximum(others[:, None, :2], boxes[None, :, :2])
+    high = torch.minimum(others[:, None, 2:], boxes[None, :, 2:])
     intersections = (high - low + 1).clamp(min=0).prod(dim=2)
-    ious = intersections / (areas[:, None] + areas[None, :] - intersections)
+    ious = intersections / (other_areas[:, None] + areas[None, :] - intersections)
     return (ious > min_iou) & ~torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
 
 
@@ -100,12 +104,17 @@ class BilayerTargetBuilder:
     Where the data brings occluders computed beforehand (`gt_instances.occluders`, one mask per object), these are the
     occluders of either mode, and all are known.
 
+    Masks and boxes of either layer have the extent that the detector learns. With `occluder_mask="visible"` what is
+    visible of a neighbour occludes, and its visible box has to overlap the object's: for amodal data, where an
+    occluder's hidden part covers nothing. Needs `AmodalMasks`.
+
     In `in_front` mode an RoI is unknown when its image has no `in_front`, or when the order between its object and
     any neighbour is; unknown RoIs train no occluder output.
 
     Attributes:
         mask_size: Side of the square targets, twice that of the RoI features.
         occluder: `all` or `in_front`.
+        occluder_mask: `same` or `visible`.
         min_box_iou: Strict lower bound of the box IoU of neighbours, measured in original pixels with the +1
             convention.
         min_occluder_area: In pixels of the original image, known from `scale_factor`; of the network's image when
@@ -113,11 +122,13 @@ class BilayerTargetBuilder:
         crop_to_gt_box: Keep the occluder inside its object's ground-truth box, as the released annotations do,
             instead of filling the whole RoI.
 
-    Source: specs/bcnet.md section 3; `in_front` and unknown handling are ours.
+    Source: specs/bcnet.md section 3; `visible` is the rule of AISFormer's port of BCNet (section 6), `in_front` and
+    unknown handling are ours.
     """
 
     mask_size: int = 28
     occluder: OccluderMode = "all"
+    occluder_mask: OccluderMask = "same"
     min_box_iou: float = 0.05
     min_occluder_area: float = 20.0
     crop_to_gt_box: bool = False
@@ -125,6 +136,8 @@ class BilayerTargetBuilder:
     def __post_init__(self) -> None:
         if self.occluder not in ("all", "in_front"):
             raise InputError(f"Occluder targets must be all or in_front, found {self.occluder!r}.")
+        if self.occluder_mask not in ("same", "visible"):
+            raise InputError(f"occluder_mask must be same or visible, found {self.occluder_mask!r}.")
 
     @torch.no_grad()
     def __call__(
@@ -179,8 +192,10 @@ class BilayerTargetBuilder:
             occludes: (G, G) bool, occludes[k, j]: k belongs to the occluder of j.
             known: (G,) bool, the occluder of j is known.
         """
-        boxes = get_box_tensor(gt.bboxes)
-        adjacent = neighbours(boxes / boxes.new_tensor(scale_factor).repeat(2), self.min_box_iou)
+        boxes, masks = get_box_tensor(gt.bboxes), self.occluder_masks(gt)
+        others = boxes if self.occluder_mask == "same" else _boxes_of(dense(masks)).to(boxes)
+        scale = boxes.new_tensor(scale_factor).repeat(2)
+        adjacent = neighbours(boxes / scale, self.min_box_iou, others / scale)
         known = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
         if self.occluder == "in_front":
             if "in_front" not in gt:
@@ -188,8 +203,23 @@ class BilayerTargetBuilder:
             order = torch.as_tensor(gt.in_front, device=boxes.device)
             known = ~(adjacent & (order < 0)).any(dim=0)
             adjacent = adjacent & (order == 1)
-        large = _large_enough(gt.masks, boxes, adjacent, self.min_occluder_area * scale_factor[0] * scale_factor[1])
+        large = _large_enough(masks, boxes, adjacent, self.min_occluder_area * scale_factor[0] * scale_factor[1])
         return adjacent & large, known
+
+    def occluder_masks(self, gt: InstanceData) -> BaseInstanceMasks:
+        """What the objects of an image occlude with.
+
+        Raises:
+            InputError: visible masks are wanted and the sample does not tell them.
+        """
+        if self.occluder_mask == "same":
+            return gt.masks
+        if not isinstance(gt.masks, AmodalMasks):
+            raise InputError(
+                f"occluder_mask='visible' needs masks that know what is visible (AmodalDataset, LoadAmodalAnnotations, "
+                f"PackAmodalInputs), found {type(gt.masks).__name__}."
+            )
+        return gt.masks.bitmaps("visible")
 
     def _occluders(
         self,
@@ -204,7 +234,7 @@ class BilayerTargetBuilder:
             union, known = windows.union(gt.occluders, _own(gt)), torch.ones_like(gt_indices, dtype=torch.bool)
         else:
             occludes, known_of = self.occluder_pairs(gt, scale_factor)
-            union, known = windows.union(gt.masks, occludes.cpu().numpy()), known_of[gt_indices]
+            union, known = windows.union(self.occluder_masks(gt), occludes.cpu().numpy()), known_of[gt_indices]
         if self.crop_to_gt_box:
             union &= inside_boxes(get_box_tensor(gt.bboxes)[gt_indices], boxes, self.mask_size)
         return union, known
@@ -213,6 +243,12 @@ class BilayerTargetBuilder:
 def _own(gt: InstanceData) -> NDArray[np.bool_]:
     """(G, G), every object sees its own mask."""
     return np.eye(len(gt), dtype=bool)
+
+
+def _boxes_of(bitmaps: NDArray[np.uint8]) -> Tensor:
+    """(G, 4) xyxy of what is in each bitmap, end-exclusive; zeros where nothing is."""
+    boxes = [(x, y, x + width, y + height) for x, y, width, height in map(cv2.boundingRect, bitmaps)]
+    return torch.tensor(boxes).reshape(-1, 4)
 
 
 def _hidden(boxes: Tensor, gt_indices: Tensor, gt: InstanceData) -> Tensor:
