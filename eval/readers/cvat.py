@@ -61,7 +61,9 @@ def _track(element: ElementTree.Element, place: str, head: CvatHead, notes: dict
             cure = "Leave one: an object has one shape per frame."
             raise head.error(f"{place}, frame {head.frame_of(shape.frame)}", "has two shapes", cure)
     filled = fill(shapes, head.length)
-    masks = tuple(draw(shape, place, head) if shape is not None else None for shape in filled)
+    different = {id(shape): shape for shape in filled if shape is not None}  # fewer, where a shape stays
+    drawn = {key: draw(shape, place, head) for key, shape in different.items()}
+    masks = tuple(None if shape is None else drawn[id(shape)] for shape in filled)
     seen = [shape for shape in filled if shape is not None]
     notes[BOXES] += sum(shape.kind == "box" for shape in seen)
     notes[VANISHED] += len(seen) - sum(mask is not None for mask in masks)

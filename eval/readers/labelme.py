@@ -7,7 +7,6 @@ labelme draws them; masks are small pictures at a place.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
@@ -136,10 +135,10 @@ def _picture_of(record: Record) -> NDArray[np.bool_]:
     try:
         data = base64.b64decode(record.text("mask"), validate=True)
         return np.asarray(read_png(data).convert("L")) != 0
-    except binascii.Error as error:
-        raise record.error("mask", f"is not base64 ({error})", "Save it in labelme again.") from None
     except PngError as error:
         raise record.error("mask", str(error), "Save it in labelme again.") from None
+    except ValueError as error:
+        raise record.error("mask", f"is not base64 ({error})", "Save it in labelme again.") from None
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def test_flags_by_the_names_of_ovis_are_its_labels(write) -> None:
             "mask is 1 x 1, but its points say 2 x 2",
         ),
         ({"shape_type": "mask", "points": [[0, 0], [1, 1]], "mask": "?"}, "mask is not base64"),
+        ({"shape_type": "mask", "points": [[0, 0], [1, 1]], "mask": "\u00e4"}, "mask is not base64"),
         ({"shape_type": "mask", "points": [[0, 0], [1, 1]], "mask": "AAAA"}, "mask is no image in PNG format"),
         ({"label": None}, r"shapes\[0\].label is null, expected a string"),
     ],
