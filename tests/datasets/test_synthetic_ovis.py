@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from eval.readers.ytvis import read_ytvis
 from vos_occ.datasets.synthetic_ovis import write_ovis
 from vos_occ.structures.errors import OutputExistsError
 
+TOOL = Path(__file__).parents[2] / "tools" / "make_synthetic_data.py"
 WORLD = {"height": 72, "width": 120, "num_frames": 10}
 
 
@@ -51,3 +53,14 @@ def test_the_evaluator_finds_all_three_levels_of_occlusion(folder: Path, tmp_pat
 def test_no_annotations_are_replaced_unasked(folder: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"annotations_valid.json' already exists"):
         write_ovis(folder, train=(), valid=(7,), **WORLD)
+
+
+def test_the_tool_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    spec = importlib.util.spec_from_file_location("make_synthetic_data", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    arguments = ["--format", "ovis", "--out", str(tmp_path), "--train", "1", "--heldout", "0"]
+    assert tool.main(arguments) == 0
+    assert len(list((tmp_path / "train" / "train_00000").iterdir())) == 30
+    assert tool.main(arguments) == 2
+    assert "annotations_train.json' already exists" in capsys.readouterr().err
