@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.clear import Clear, clear
+from eval.by_occlusion import RATE_SCALE, MatchedObjects, OcclusionCounts, by_occlusion, rate_levels
+from eval.clear import Clear, breaks, clear, clear_matches
 from eval.identity import Identity, identity
 from eval.occlusion import HiddenFractionScore, OrderScore, match_masks, score_hidden_fraction, score_order
 from eval.readers.coco import Annotation
@@ -34,6 +35,7 @@ class VideoScores:
         hidden: hidden fractions of the objects found; None when ground truth knows none.
         order: who hides whom, among the objects found; None likewise.
         true_pairs: pairs of visible objects of which one hides part of the other, found or not.
+        levels: how ids survive being hidden, as `eval.by_occlusion` counts it; None where it was not counted.
     """
 
     tube_ap: float | None
@@ -43,6 +45,7 @@ class VideoScores:
     hidden: HiddenFractionScore | None
     order: OrderScore | None
     true_pairs: int = 0
+    levels: OcclusionCounts | None = None
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Flat names and plain numbers, for tables and JSON."""
@@ -54,6 +57,8 @@ class VideoScores:
             "ID_switches": self.clear.idsw,
             "recall": self.clear.recall,
         }
+        if self.levels is not None:
+            scores |= {"gaps": self.levels.gaps, "ID_switches_across_gaps": self.levels.gaps_switched}
         return scores | occlusion_scores(self.hidden, self.order, self.true_pairs)
 
 
@@ -102,6 +107,7 @@ def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         if not gt_track.iscrowd:
             by_video[gt_track.video_id].append(gt_track)
     identities, clears, matches = Identity(), Clear(), OcclusionMatches()
+    levels = OcclusionCounts.none(RATE_SCALE)
     category_of = {category.name: category.id for category in dataset.categories}
     for video in dataset.videos:
         tracks, results = by_video[video.id], read_whole(Path(out), video)
@@ -111,6 +117,7 @@ def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
             sequence = TrackingSequence.from_frames(pairs)
             identities += identity(sequence)
             clears += clear(sequence)
+            levels += count_levels(sequence, tracks)
         for frame in results.frames:
             matches.add(tracks, frame)
     return VideoScores(
@@ -121,7 +128,18 @@ def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         hidden=matches.hidden(),
         order=matches.order if matches.order.pairs else None,
         true_pairs=matches.true_pairs,
+        levels=levels,
     )
+
+
+def count_levels(sequence: TrackingSequence, tracks: Sequence[Track]) -> OcclusionCounts:
+    """Counts by level of one class in one video, whose tracks say how much of them is hidden, or not."""
+    hidden = {track.id: track.extra.get("hidden") for track in tracks}
+    objects = zip(sequence.gt_ids.tolist(), sequence.gt_frames.tolist(), strict=True)
+    rates = [np.nan if (rate := _at(hidden[i], t)) is None else rate for i, t in objects]
+    found = clear_matches(sequence)
+    matches = MatchedObjects(sequence.gt[found], sequence.similarity[found], *breaks(sequence, found))
+    return by_occlusion(sequence, matches, rate_levels(rates), RATE_SCALE)
 
 
 def read_whole(out: Path, video: Video) -> JsonlVideo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from vos_occ.media import Frame
 from vos_occ.results.jsonl import Header, JsonlWriter
 from vos_occ.results.output import require_new, whole_file, write_atomically
 from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_shard
+from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError
 
 if TYPE_CHECKING:  # imports mmdet, which whoever scores files needs not
@@ -80,6 +81,23 @@ def run_video(
     on_frame: Callable[[Video], None],
 ) -> None:
     """One video to its JSONL, then its shard."""
+
+    def watched() -> Iterator[tuple[float | None, FrameResult]]:
+        for frame, result in track(model, frames_of(video, image_root), video.length):
+            yield frame.time, result
+            on_frame(video)
+
+    write_video(model, video, category_ids, out, watched())
+
+
+def write_video(
+    model: OccMaskTrackRCNN,
+    video: Video,
+    category_ids: list[int],
+    out: Path,
+    results: Iterable[tuple[float | None, FrameResult]],
+) -> None:
+    """The times and results of a video, frame after frame, to its JSONL, then its shard."""
     header = Header(
         video=video.name,
         width=video.width,
@@ -94,10 +112,9 @@ def run_video(
     path = jsonl_path(out, video.id)
     shard_path(out / "shards", video.id).unlink(missing_ok=True)  # of the run that is replaced
     with whole_file(path) as part, JsonlWriter(part, header, overwrite=True) as jsonl:
-        for frame, result in track(model, frames_of(video, image_root), video.length):
+        for time, result in results:
             tracks.add(result)
-            jsonl.write(result, frame.time)
-            on_frame(video)
+            jsonl.write(result, time)
     write_shard(out / "shards", video.id, tracks.entries(), overwrite=True)
 
 

@@ -103,9 +103,9 @@ class OccMaskTrackRCNN(BaseMOTModel):
             raise InputError(f"Occlusion has no option {min(unknown)!r}. It has: {known}.")
         self.occlusion_options.update(occlusion or {})
         self.test_scale = tuple(test_scale)
-        self._try_options()
+        self.check_options()
 
-    def _try_options(self) -> None:
+    def check_options(self) -> None:
         """Raises InputError for options that the first frames of a video would stumble over."""
         try:
             self._new_memory()
