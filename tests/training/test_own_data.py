@@ -26,6 +26,7 @@ from vos_occ.training import read_config, require_trainable
 COCO128 = Path(os.environ.get("VOS_OCC_DATA", Path(__file__).parents[2] / ".." / "shared")) / "data" / "coco128"
 CONFIGS = Path(__file__).parents[2] / "configs/own"
 RECIPES = sorted(path.stem for path in CONFIGS.glob("*.py") if not path.stem.startswith(("base_", "data", "runtime")))
+FAST = {"serialize_data": False}  # which collects garbage, and takes longer than all else here
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_classes_are_those_of_the_training_file_everywhere(name: str, mine: Path
     assert {len(CLASSES), *counts, *(loader.dataset.num_classes for loader in loaders)} == {len(CLASSES)}
     assert config.val_evaluator.protocol == "coco"
     with DefaultScope.overwrite_default_scope("mmdet"):
-        train, val = (DATASETS.build(loader.dataset) for loader in loaders)
+        train, val = (DATASETS.build({**loader.dataset, **FAST}) for loader in loaders)
         with torch.device("meta"):
             model = MODELS.build(config.model)
     assert train.metainfo["classes"] == val.metainfo["classes"] == CLASSES
@@ -84,14 +85,14 @@ def test_amodal_data_are_learned_and_scored_as_such(tmp_path: Path) -> None:
         config = read_config(CONFIGS / "faster_small.py", options(tmp_path / written, **place, format=format_name))
         assert (config.val_evaluator.protocol, config.model.roi_head.bbox_head.num_classes) == (format_name, count)
         with DefaultScope.overwrite_default_scope("mmdet"):
-            assert DATASETS.build(config.train_dataloader.dataset).extent == "amodal"
+            assert DATASETS.build({**config.train_dataloader.dataset, **FAST}).extent == "amodal"
 
 
 @pytest.mark.skipif(not COCO128.is_dir(), reason="needs the shared folder coco128")
 def test_the_paths_of_a_real_set_are_right() -> None:
     config = read_config(CONFIGS / "coco128.py", [f"own_data.root={COCO128}"])
     with DefaultScope.overwrite_default_scope("mmdet"):
-        dataset = DATASETS.build(config.val_dataloader.dataset)
+        dataset = DATASETS.build({**config.val_dataloader.dataset, **FAST})
     assert (len(dataset), config.model.roi_head.bbox_head.num_classes) == (128, 80)
 
 
