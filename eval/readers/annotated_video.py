@@ -17,8 +17,8 @@ from eval.readers.ytvis import Track, YtvisDataset
 from eval.rle import Rle
 
 BOXES = "frames are boxes, written as filled rectangles"
-VANISHED = "shapes cover no pixel"
-EMPTY = "tracks are never seen"
+VANISHED = "shapes cover no pixel and are left out"
+EMPTY = "tracks are never seen and are left out"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import torch
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import BitmapMasks
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset
@@ -31,8 +31,6 @@ SOURCES = {"YtvisFrames": YtvisFrames, "BenchmarkFrames": BenchmarkFrames, "Coco
 ATTEMPTS = 10  # at a key frame with an instance left after augmentation, before one without is taken
 for _transform in (transforms.RandomFlip, transforms.RandomScaleCrop, transforms.ColorJitter, transforms.DropSmall):
     TRANSFORMS.register_module(name=f"Occ{_transform.__name__}", module=_transform)
-
-logger = logging.getLogger(__name__)
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -101,7 +99,7 @@ class FramePairs(Dataset):
         keys = KeyFrames(source.frames(), repeat)
         if keys.skipped:
             what = "images" if kind == "CocoFrames" else "videos"
-            logger.info("%d %s without an annotated object are skipped: %r", keys.skipped, what, source)
+            print_log(f"{keys.skipped} {what} without an annotated object are skipped: {source!r}", logger="current")
         self.sources.append(source)
         self._keys.append(keys)
 
