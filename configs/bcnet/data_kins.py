@@ -1,8 +1,7 @@
 # KINS (2019: 7 classes), whole objects: boxes and masks, of both layers, are amodal. Short side 400, as the reference
 # has it for ResNet-101; its recipe for ResNet-50 has scale (3000, 800).
 # With COCO's schedule the released code's users got 22.1 box and 19.1 mask AP instead of 28.9 and 27.3.
-# The files of 2020 (update_train_2020.json, update_test_2020.json) have 8 classes: set num_classes of both datasets, of
-# bbox_head and of mask_head.
+# The files of 2020 have 8 classes: faster_r101_kins2020.py.
 # Layout:
 #   data/kins/annotations/instances_{train,val}.json
 #   data/kins/{training,testing}/image_2/*.png
