@@ -6,6 +6,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,8 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteSampler", shuffle=False))
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1))
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=4, val_interval=10**9)
-default_hooks = dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=1))
+default_hooks = dict(
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=1), logger=dict(type="LoggerHook", interval=2))
 log_processor = dict(by_epoch=False)
 """
 
@@ -54,7 +56,11 @@ class SlippingModel(BaseModel):
         if bad and self.bad_part == "gradient":
             self.weight.register_hook(lambda gradient: gradient * self.bad_value)
         factor = self.bad_value if bad and self.bad_part == "loss" else 1.0
-        return {"loss_mask": self.weight**2, "loss_box": [self.weight, self.weight * factor], "iou": torch.tensor(0.5)}
+        return {
+            "loss_mask": self.weight**2,
+            "loss_box": [self.weight, self.weight * factor],
+            "mask_iou": torch.tensor(self.steps / 10),
+        }
 
 
 class NumberedImages(Dataset):
@@ -122,6 +128,13 @@ def test_a_training_of_numbers_ends_as_ever_and_may_accumulate_gradients(tmp_pat
     work = tmp_path / "work"
     train(config(tmp_path, step=99), work_dir=work, options=["optim_wrapper.accumulative_counts=2"])
     assert saved(work) == [f"iter_{i}.pth" for i in (1, 2, 3, 4)]
+
+
+def test_measures_are_logged_as_means_of_the_last_steps(tmp_path: Path) -> None:
+    train(config(tmp_path, step=99), work_dir=tmp_path / "work", options=["log_processor.window_size=3"])
+    (log,) = (tmp_path / "work").glob("*/vis_data/scalars.json")
+    logged = {line["step"]: line["mask_iou"] for line in map(json.loads, log.read_text().splitlines())}
+    assert logged == {2: pytest.approx(0.15), 4: pytest.approx(0.3)}
 
 
 @pytest.mark.parametrize("mixed", [True, False])

@@ -23,6 +23,9 @@ from vos_occ.training.mixed_precision import AmpType, is_mixed, keep_float32, us
 from vos_occ.training.random_states import KeepRandomStates
 from vos_occ.training.stop_hook import SaveAndStop
 
+LOGGED_AS_MEANS = r".*(loss|time|grad_norm|acc|accuracy|_iou|occluder_known|occluder_rate)"
+"""Of these the log has means of the last steps (`log_processor.window_size`); mmengine knows losses and times only."""
+
 
 def train(
     config_path: str | Path,
@@ -72,6 +75,7 @@ def train(
         config.randomness = {"seed": seed}
     if amp is not None:
         use_mixed_precision(config, amp)
+    config.log_processor = {"mean_pattern": LOGGED_AS_MEANS, **config.get("log_processor", {})}
     complete_validation(config, validate)
     with mmengine_scheme.trust_checkpoints() if trust_checkpoint else nullcontext(), StopSignals() as stop:
         runner = build_runner(config, config_path)
