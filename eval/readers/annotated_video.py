@@ -54,7 +54,7 @@ class AnnotatedVideo:
         name: Its own in the data set.
         height, width: Of its frames, in pixels.
         length: Its number of frames.
-        frame_names: Of its pictures, where the format knows them: paths, or stems without folder; else empty.
+        frame_names: Paths of its pictures below their root, where the format knows them; else empty.
         classes: Ids of classes by name, also of those without objects.
         tracks: Its objects.
         source: Where it was read, for errors.

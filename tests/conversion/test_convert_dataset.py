@@ -121,6 +121,23 @@ def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytes
     assert not list((tmp_path / "out").rglob("*.png"))
 
 
+def test_what_cannot_be_read_back_leaves_nothing_behind(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    runs = {"size": [2, 3], "counts": [0, 6]}
+    content = {
+        "images": [{"id": 1, "file_name": "a/0.jpg", "height": 2, "width": 3}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "track_id": 1, "segmentation": runs, "occlusion": "much"}
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    (tmp_path / "o.json").write_text("mine")
+    assert run("coco-track", "ytvis", tmp_path / "coco.json", "--out", tmp_path / "o.json", "--overwrite") == 2
+    assert 'annotations[0].occlusion[0] is "much", expected one of no_occlusion' in capsys.readouterr().err
+    assert (tmp_path / "o.json").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_what_exists_is_not_replaced_unasked(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = cvat(MOVING), tmp_path / "o.json"
     out.write_text("mine")

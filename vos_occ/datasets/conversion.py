@@ -20,7 +20,7 @@ from eval.readers.ytvis import index_ytvis, read_ytvis
 from vos_occ.results.annotated_videos import class_ids, write_coco_tracks, write_mots_videos, write_ytvis_videos
 from vos_occ.results.cvat import write_cvat_video
 from vos_occ.results.labelme import write_labelme
-from vos_occ.results.output import require_new
+from vos_occ.results.output import require_new, whole_file
 from vos_occ.structures.errors import InputError
 
 FORMATS = ("ytvis", "cvat-video", "mots-png", "coco-track", "labelme")
@@ -90,14 +90,13 @@ def with_frames(video: AnnotatedVideo, frames: Path | None) -> AnnotatedVideo:
         SchemaError: there are no pictures of it.
         InputError: a picture is missing, or there are more or fewer than frames.
     """
-    own = [name for name in video.frame_names if "." in Path(name).name]
-    if own:
-        if frames is not None and (absent := [name for name in own if not (frames / name).is_file()]):
+    if video.frame_names:
+        absent = [name for name in video.frame_names if frames is not None and not (frames / name).is_file()]
+        if absent:
             raise InputError(f"{video.source} names {absent[0]}, which is not in '{frames}'. Give the folder it is in.")
         return video
     if frames is None:
-        stems = video.frame_names or tuple(f"{t:06d}" for t in range(video.length))
-        return replace(video, frame_names=tuple(f"{video.name}/{stem}.jpg" for stem in stems))
+        return replace(video, frame_names=tuple(f"{video.name}/{t:06d}.jpg" for t in range(video.length)))
     pictures = pictures_in(frames / video.name)
     if len(pictures) != video.length:
         raise InputError(
@@ -127,10 +126,11 @@ def convert(
 
     Raises:
         UserError: the place is taken, or the format cannot hold what there is.
-        SchemaError: what was written does not read back, which is a defect of ours.
+        SchemaError: what the source says makes no file of YouTube-VIS that can be read, such as an `occlusion` of other
+            words; nothing is left behind.
     """
     named = [with_frames(video, frames) for video in videos]
-    made_up = frames is None and any(not any("." in Path(n).name for n in video.frame_names) for video in videos)
+    made_up = frames is None and not all(video.frame_names for video in videos)
     left_out: set[str] = set()
     if target in ("cvat-video", "labelme"):
         require_new(out, overwrite, folder=True)
@@ -139,13 +139,12 @@ def convert(
                 left_out |= write_cvat_video(out / f"{video.name}.xml", video, overwrite)
             else:
                 left_out |= write_labelme(out, video, overwrite)
+    elif target == "ytvis":
+        _write_and_read_back(out, named, overwrite)
     else:
-        write = {"ytvis": write_ytvis_videos, "coco-track": write_coco_tracks, "mots-png": write_mots_videos}[target]
+        write = {"coco-track": write_coco_tracks, "mots-png": write_mots_videos}[target]
         left_out |= write(out, named, overwrite)
-    tracks = sum(len(video.tracks) for video in named)
-    masks = sum(mask is not None for video in named for track in video.tracks for mask in track.masks)
-    if target == "ytvis":
-        _read_back(out, tracks, masks)
+    tracks, masks = _count(named)
     notes: Counter[str] = Counter()
     for video in named:
         notes.update(video.notes)
@@ -153,7 +152,16 @@ def convert(
     return Report(len(named), tracks, masks, class_ids(named), notes, tuple(sorted(left_out)), made_up)
 
 
-def _read_back(path: Path, tracks: int, masks: int) -> None:
-    """Reads a file that was written as an evaluator or a training would."""
-    found = [sum(mask is not None for mask in track.segmentations) for track in index_ytvis(path).tracks()]
-    assert (len(found), sum(found)) == (tracks, masks), f"{path}: {len(found)} tracks, {sum(found)} masks"
+def _count(videos: Sequence[AnnotatedVideo]) -> tuple[int, int]:
+    """Tracks and masks."""
+    tracks = [track for video in videos for track in video.tracks]
+    return len(tracks), sum(mask is not None for track in tracks for mask in track.masks)
+
+
+def _write_and_read_back(path: Path, videos: Sequence[AnnotatedVideo], overwrite: bool) -> None:
+    """Writes a file that appears only when it was read as an evaluator or a training would."""
+    require_new(path, overwrite, folder=False)
+    with whole_file(path) as part:
+        write_ytvis_videos(part, videos, overwrite=True)
+        found = [sum(mask is not None for mask in track.segmentations) for track in index_ytvis(part).tracks()]
+        assert (len(found), sum(found)) == _count(videos), f"{path}: {len(found)} tracks, {sum(found)} masks"

@@ -6,10 +6,9 @@ Beside the official fields, our own writers add per frame `hidden` and `in_front
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,8 @@ class YtvisFrames:
         self.videos = index.videos
         lengths = np.array([video.length for video in self.videos], np.int64)
         self._starts = np.append(0, np.cumsum(lengths))
-        self._store = _store(index, label_of, dict(zip((v.id for v in self.videos), self._starts, strict=False)))
+        first_frame = {video.id: int(start) for video, start in zip(self.videos, self._starts[:-1], strict=True)}
+        self._store = _store(index, label_of, first_frame)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.videos)} videos in {str(self.image_root)!r}: {self._store!r})"
@@ -122,13 +122,13 @@ def sample_of(image: np.ndarray, objects: FrameObjects) -> Sample:
     return Sample(image=image, **{field.name: getattr(objects, field.name) for field in fields(objects)})
 
 
-def _store(index: YtvisIndex, label_of: Any, first_frame: dict[int, int]) -> ObjectStore:
+def _store(index: YtvisIndex, label_of: Mapping[int, int], first_frame: Mapping[int, int]) -> ObjectStore:
     """All objects of the classes that are kept; frames are numbered through all videos."""
     builder = StoreBuilder()
     for track in index.tracks():
         if track.category_id in label_of:
             builder.add_owner(track.id, label_of[track.category_id], track.iscrowd)
-            _add_track(builder, track, int(first_frame[track.video_id]))
+            _add_track(builder, track, first_frame[track.video_id])
     return builder.build(sum(video.length for video in index.videos))
 
 
