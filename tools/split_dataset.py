@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Hold out videos of a YTVIS or OVIS json to score on: tools/split_dataset.py annotations_train.json --out data/ovis.
 
-Writes DIR/NAME_train.json and DIR/NAME_holdout.json, records unchanged, and prints what is in each. Videos are never
+Writes DIR/NAME_kept.json and DIR/NAME_holdout.json, records unchanged, and prints what is in each. Videos are never
 split; classes, and in each class levels of occlusion, are spread over both parts.
 """
 
@@ -32,7 +32,7 @@ def split(args: argparse.Namespace) -> tuple[Counts, list[Path]]:
     index = index_ytvis(args.annotations)
     if not index.has_annotations:
         raise InputError(f"{args.annotations} has no annotations to score against. Split the training file.")
-    parts = [args.out / f"{args.annotations.stem}_{name}.json" for name in ("train", "holdout")]
+    parts = [args.out / f"{args.annotations.stem}_{name}.json" for name in ("kept", "holdout")]
     for path in parts:
         require_new(path, args.overwrite, folder=False)
     quiet = args.quiet or not sys.stderr.isatty()
@@ -64,10 +64,10 @@ def count(index: YtvisIndex, tracks: Sequence[TrackFacts], chosen: Split) -> Cou
 
 
 def table(counts: Counts) -> Table:
-    """A row per class, `train / held out` in each cell."""
+    """A row per class, `kept / held out` in each cell."""
     said = {what for row in counts.values() for (_, what), number in row.items() if number}
     columns = [what for what in ("videos", "tracks", "masks", *LEVELS) if what in said]
-    shown = Table("class", *columns, title="train / held out", title_justify="left")
+    shown = Table("class", *columns, title="kept / held out", title_justify="left")
     for name, row in counts.items():
         if row[False, "videos"] or row[True, "videos"]:
             shown.add_row(name, *(f"{row[False, what]} / {row[True, what]}" for what in columns))

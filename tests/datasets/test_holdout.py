@@ -90,7 +90,7 @@ def test_both_files_hold_the_records_as_they_were(tool, folder: Path, tmp_path: 
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(source, indent=1))
     assert tool.main([str(path), "--out", str(tmp_path), "--holdout", "0.34"]) == 0
-    parts = [json.loads((tmp_path / f"mine_{name}.json").read_text()) for name in ("train", "holdout")]
+    parts = [json.loads((tmp_path / f"mine_{name}.json").read_text()) for name in ("kept", "holdout")]
     assert [len(part["videos"]) for part in parts] == [4, 2]
     for name in ("videos", "annotations"):
         assert sorted(parts[0][name] + parts[1][name], key=lambda r: r["id"]) == source[name]
