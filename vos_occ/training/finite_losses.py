@@ -55,7 +55,7 @@ class RefuseNotFinite(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Raises NotFiniteError instead of saving weights that are not finite."""
         for name, value in checkpoint["state_dict"].items():
-            if value.is_floating_point() and not value.isfinite().all():
+            if isinstance(value, Tensor) and not value.isfinite().all():
                 raise NotFiniteError(
                     f"The weights of {name} are not finite after step {self._step}{self._images()}. They were not "
                     f"saved; {_last_checkpoint(runner.work_dir)}. {CURE}"
