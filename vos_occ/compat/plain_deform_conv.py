@@ -94,9 +94,11 @@ def deform_conv_forward(
         im2col_step: images at a time; the memory beside the output is kH * kW times that many inputs.
     """
     points = Points((kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), deformable_group)
+    # in the blocks' memory layout: with the weights in another the convolution took 6 times as long on a CPU
+    weight = _working(weight).contiguous(memory_format=torch.channels_last)
     for images in _batches(len(input), im2col_step):
         blocks = sample(_working(input[images]), points.moved(_working(offset[images])))
-        output[images] = F.conv2d(blocks, _working(weight), stride=(kH, kW), groups=group)
+        output[images] = F.conv2d(blocks, weight, stride=(kH, kW), groups=group)
 
 
 def deform_conv_backward_input(
