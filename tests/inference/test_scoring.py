@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eval.readers.coco import read_coco
-from eval.readers.ytvis import YtvisDataset
+from eval.readers.ytvis import Track, YtvisDataset
 from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.run import select
 from vos_occ.scoring import OcclusionMatches, VideoScores, score_dataset
@@ -154,3 +154,27 @@ def test_images_are_scored_like_frames(oracle: Callable, truth: YtvisDataset, wo
         matches.add_image(people, model.step(state, None, t)[0])
     assert matches.hidden().mae == pytest.approx(0, abs=1e-6)
     assert matches.order.accuracy == 1
+
+
+def test_an_id_that_changes_while_its_object_is_hidden_counts_across_a_gap(
+    oracle: Callable, truth: YtvisDataset, world: Path, tmp_path: Path, pair: tuple[int, int]
+) -> None:
+    """The first of the pair is said to be hidden in frame 4, is not found in it, and comes back as somebody else."""
+
+    def hide(track: Track) -> Track:
+        return replace(track, extra=track.extra | {"hidden": [*track.extra["hidden"][:4], 0.9, *[0.0] * 3]})
+
+    def lose(result: FrameResult) -> FrameResult:
+        its = result.track_ids == pair[0]
+        if result.frame_index == 4:
+            return select(result, np.flatnonzero(~its))
+        return replace(result, track_ids=result.track_ids + 1000 * (its & (result.frame_index > 4)))
+
+    hidden = replace(truth, tracks=[hide(t) if t.id == pair[0] else t for t in truth.tracks])
+    gaps = {}
+    for name, change in (("kept", lambda result: result), ("lost", lose)):
+        run_dataset(oracle(change), truth, world / "frames", tmp_path / name)
+        scores = score_dataset(hidden, tmp_path / name).as_dict()
+        gaps[name] = scores["gaps"], scores["ID_switches_across_gaps"]
+    assert gaps["kept"][1] == 0
+    assert gaps["lost"] == (gaps["kept"][0] + 1, 1)

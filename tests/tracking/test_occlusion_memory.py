@@ -40,7 +40,7 @@ def memory(momentum: float = 0.0, **rules) -> TrackMemory:
     return TrackMemory(3, momentum=momentum, occlusion=OcclusionRules(**rules))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.75]), st.sampled_from([1, 2]))
 def test_without_rules_what_is_hidden_changes_no_bit(seed: int, momentum: float, confirm_after: int) -> None:
     draw = torch.Generator().manual_seed(seed)
