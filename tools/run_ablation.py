@@ -128,6 +128,9 @@ def run_head(
     """Trains and scores one head, unless its scores are there."""
     folder = head_folder(cache, variant, seed)
     if (folder / "scores.json").exists():
+        steps = json.loads((folder / "scores.json").read_text())["steps"]
+        if steps != schedule.steps:
+            raise InputError(f"{folder} was trained for {steps} steps, not for {schedule.steps}. Use another --out.")
         return
     folder.mkdir(parents=True, exist_ok=True)
     head = build_head(variant, train.feats.shape[1], seed)

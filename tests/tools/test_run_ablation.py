@@ -110,8 +110,9 @@ def test_heads_are_trained_scored_and_kept(
     assert run.main(options) == 0
     assert capsys.readouterr().out == table
 
-    assert run.main([*options[:-1], "10"]) == 2
-    assert "Use another --out" in capsys.readouterr().err
+    for other in ([*options[:-1], "10"], [*options, "--steps", "3"]):  # other frames, other schedule
+        assert run.main(other) == 2
+        assert "Use another --out" in capsys.readouterr().err
 
 
 def test_the_truth_scores_one(tool: Callable, tmp_path: Path) -> None:
