@@ -184,7 +184,8 @@ class BilayerMaskHead(BaseModule):
             Logits at twice the resolution, (N, 1 or classes, 2S, 2S), and (N,) for `hidden`.
         """
         wanted = set(self.outputs if outputs is None else outputs) & set(self.outputs) | {"occludee_mask"}
-        if roi_feats.device.type == "cpu":  # where deconvolutions take half the time in this order of memory
+        # on a CPU deconvolutions take half the time in this order of memory; gradients of it round more coarsely
+        if roi_feats.device.type == "cpu" and not torch.is_grad_enabled():
             roi_feats = roi_feats.contiguous(memory_format=torch.channels_last)
         occluder_wanted = not wanted.isdisjoint(("occluder_mask", "occluder_boundary", "hidden"))
         occluder_features = None
