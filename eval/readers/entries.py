@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,33 @@ def list_entries(path: Path, whole: bool) -> Iterator[Entry]:
         if item.member:
             raise SchemaError(f"{path.name} holds an object, expected a list. Is it an annotation file?")
         yield Entry(path, item, whole)
+
+
+def stream_object(path: Path, name: str, take: Callable[[Item], None]) -> Record:
+    """Read a file that is one object, without keeping the records of its longest list.
+
+    Args:
+        path: The file.
+        name: The list's name.
+        take: Gets the records of this list, one after the other.
+
+    Returns:
+        All else that the file holds; lists without records are passed over.
+
+    Raises:
+        SchemaError: There is no such file, it is not JSON, or no object.
+    """
+    members: dict[str, Any] = {}
+    for item in stream_json(path):
+        if not item.member:
+            raise SchemaError(f"{path.name} holds a list, expected a JSON object. Is it a results file?")
+        if item.index is None:
+            members[item.member] = item.value
+        elif item.member == name:
+            take(item)
+        else:
+            members.setdefault(item.member, []).append(item.value)
+    return Record(members, "", path.name)
 
 
 def _without_lists(values: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from pycocotools import mask as mask_api
 
 from eval.errors import SchemaError
-from eval.readers.entries import Entry
+from eval.readers.entries import Entry, stream_object
 from eval.readers.record import (
     Category,
     Record,
@@ -27,7 +27,6 @@ from eval.readers.record import (
     shown,
     table,
 )
-from eval.readers.stream import stream_json
 from eval.readers.track_masks import TrackMasks
 from eval.readers.ytvis_tubes import (
     Video,
@@ -163,19 +162,10 @@ def index_ytvis(path: str | Path) -> YtvisIndex:
         SchemaError: There is no such file, or a record other than an annotation does not fit.
     """
     path = Path(path)
-    members: dict[str, Any] = {}
     entries: list[Entry] = []
-    for item in stream_json(path):
-        if not item.member:
-            raise SchemaError(f"{path.name} holds a list, expected a JSON object. Is it a results file?")
-        if item.index is None:
-            members[item.member] = item.value
-        elif item.member == "annotations":
-            entries.append(Entry(path, item, whole=False))
-        else:
-            members.setdefault(item.member, []).append(item.value)
-    document = Record(members, "", path.name)
-    if not (entries and {"videos", "categories"} <= members.keys()):  # a stream passes over lists without records
+    document = stream_object(path, "annotations", lambda item: entries.append(Entry(path, item, whole=False)))
+    # a stream passes over lists without records
+    if not (entries and {"videos", "categories"} <= document.values.keys()):
         document = load_object(path)
     annotations = document.values.get("annotations")
     if not entries and annotations not in (None, []):

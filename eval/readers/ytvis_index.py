@@ -11,13 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from eval.errors import RequestError, SchemaError
 from eval.readers.archive import is_zip, list_members, unpack_member
-from eval.readers.entries import Entry, list_entries
-from eval.readers.record import Category, Record, by_id, categories, table
-from eval.readers.stream import stream_json
+from eval.readers.entries import Entry, list_entries, stream_object
+from eval.readers.record import Category, by_id, categories, table
 from eval.readers.ytvis_tubes import Video, read_video
 
 ByVideo = Mapping[int, Sequence[Entry]]
@@ -52,20 +50,10 @@ def index_annotations(path: Path, whole: bool = False, official: bool = False) -
     Raises:
         SchemaError: The file is no annotation file, has no annotations, or a record does not fit.
     """
-    members: dict[str, Any] = {}
     entries: list[Entry] = []
-    for item in stream_json(path):
-        if not item.member:
-            raise SchemaError(f"{path.name} holds a list, expected a JSON object. Is it a results file?")
-        if item.index is None:
-            members[item.member] = item.value
-        elif item.member == "annotations":
-            entries.append(Entry(path, item, whole))
-        else:
-            members.setdefault(item.member, []).append(item.value)
-    document = Record(members, "", path.name)
+    document = stream_object(path, "annotations", lambda item: entries.append(Entry(path, item, whole)))
     videos, names = table(document, "videos", read_video), categories(document)
-    if not entries and not (official and members.get("annotations", []) == []):
+    if not entries and not (official and document.values.get("annotations", []) == []):
         raise SchemaError(f"{path.name} has no annotations to score against. Give the file that has them.")
     known = by_id(videos), by_id(names)
     annotations = _resolved(entries, *known) if official else _checked(entries, *known)
