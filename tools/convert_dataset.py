@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def run(args: argparse.Namespace) -> Report:
             raise InputError(f"--media names {len(args.media)} files for {len(videos)} XML files. Give one for each.")
         for media, video in shown(zip(args.media, videos, strict=True), "frames"):
             extract_frames(media, args.frames / video.name, video, args.overwrite)
-    return convert(videos, args.target, args.out, args.frames, args.overwrite, partial(shown))
+    return convert(videos, args.target, args.out, args.frames, args.overwrite, shown)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from eval.errors import SchemaError
 from eval.readers.ytvis import Track, YtvisDataset
-from eval.rle import Rle
+from eval.rle import Rle, areas
 
 BOXES = "frames are boxes, written as filled rectangles"
 VANISHED = "shapes cover no pixel and are left out"
@@ -83,7 +83,7 @@ class AnnotatedVideo:
 
 
 def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
-    """The videos of a YouTube-VIS or OVIS file.
+    """The videos of a YouTube-VIS or OVIS file; a mask without a pixel is none.
 
     Raises:
         SchemaError: It has no annotations, or two videos have one name.
@@ -93,8 +93,11 @@ def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
     names = {category.id: category.name for category in dataset.categories}
     classes = {category.name: category.id for category in dataset.categories}
     tracks: dict[int, list[ObjectTrack]] = {video.id: [] for video in dataset.videos}
+    vanished = dict.fromkeys(tracks, 0)
     for track in dataset.tracks:
-        tracks[track.video_id].append(_object(track, names[track.category_id]))
+        found = _object(track, names[track.category_id])
+        tracks[track.video_id].append(found)
+        vanished[track.video_id] += found.masks.count(None) - track.segmentations.count(None)
     return [
         AnnotatedVideo(
             name=file_name(video.name or _folder(video.file_names) or str(video.id)),
@@ -105,6 +108,7 @@ def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
             classes=classes,
             tracks=tuple(tracks[video.id]),
             source=dataset.path.name,
+            notes={VANISHED: vanished[video.id]},
         )
         for video in dataset.videos
     ]
@@ -160,7 +164,9 @@ def _object(track: Track, label: str) -> ObjectTrack:
             per_frame[name] = tuple(extra.pop(name))
     extent = {"width", "height", "length"}  # of the video, as official files repeat it in annotations
     extra = {name: value for name, value in extra.items() if name not in extent}
-    return ObjectTrack(track.id, label, track.segmentations, track.iscrowd, per_frame, extra)
+    pixels = areas(track.segmentations).tolist()
+    masks = tuple(mask if area else None for mask, area in zip(track.segmentations, pixels, strict=True))
+    return ObjectTrack(track.id, label, masks, track.iscrowd, per_frame, extra)
 
 
 def _folder(file_names: Sequence[str]) -> str:

@@ -121,6 +121,21 @@ def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytes
     assert not list((tmp_path / "out").rglob("*.png"))
 
 
+@pytest.mark.parametrize("target", ["cvat-video", "labelme", "mots-png", "coco-track"])
+def test_masks_without_a_pixel_are_left_out(run, tmp_path: Path, capsys: pytest.CaptureFixture, target: str) -> None:
+    mask, nothing = rle.encode(np.ones((2, 4), bool)), rle.encode(np.zeros((2, 4), bool))
+    track = {"id": 1, "video_id": 1, "category_id": 1, "iscrowd": 0, "segmentations": [mask, nothing]}
+    track |= {"bboxes": [[0, 0, 4, 2], [0, 0, 0, 0]], "areas": [8, 0]}
+    video = {"id": 1, "width": 4, "height": 2, "length": 2, "file_names": ["a/0.jpg", "a/1.jpg"]}
+    write_ytvis_dataset(tmp_path / "in.json", [video], [track], [{"id": 1, "name": "cat"}])
+    out = tmp_path / "out"
+    assert run("ytvis", target, tmp_path / "in.json", "--out", out) == 0
+    assert "Note: 1 shapes cover no pixel and are left out." in capsys.readouterr().out
+    written = {"cvat-video": out / "a.xml", "labelme": out / "a"}.get(target, out)
+    assert run(target, "ytvis", written, "--out", tmp_path / "back.json") == 0
+    assert [m is not None for m in read_ytvis(tmp_path / "back.json").tracks[0].segmentations] == [True, False]
+
+
 def test_what_cannot_be_read_back_leaves_nothing_behind(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     runs = {"size": [2, 3], "counts": [0, 6]}
     content = {
