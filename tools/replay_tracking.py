@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from eval.errors import SchemaError
+from eval.errors import EvalError
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         run(args)
-    except (UserError, SchemaError) as error:
+    except (UserError, EvalError) as error:
         print(f"replay_tracking: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     return 0

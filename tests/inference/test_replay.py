@@ -86,7 +86,8 @@ def test_recordings_are_not_replaced_unasked_and_other_files_are_refused(
         recording.save(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", boxes=np.zeros((1, 4)))
     (tmp_path / "c.npz").write_text("nothing of the kind")
-    for name in ("absent.npz", "b.npz", "c.npz"):
+    (tmp_path / "d.npz").touch()
+    for name in ("absent.npz", "b.npz", "c.npz", "d.npz"):
         with pytest.raises(InputError, match=f"{name}' is no recording"):
             Recording.load(tmp_path / name)
 

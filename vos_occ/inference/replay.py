@@ -4,7 +4,7 @@ Tracking needs no image: only boxes, scores, embeddings and mask logits. `record
 of every detection; `replay` gives them back to the model's own `track`, whose options of memory, association and
 occlusion may have changed (`with_options`). Unchanged, the results are those of `VideoSession`.
 
-For models that answer at once: what CMTrack sees of a frame is settled frames later.
+Of CMTrack it keeps what was seen of a frame through its neighbours, a frame at a time and in order.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Recording:
         try:
             with np.load(path, allow_pickle=False) as file:
                 values = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"'{path}' is no recording: {error}. Record the video again.") from error
         required = {"format", "size", "checkpoint", "counts", *OBSERVED, PREDICTED[0]}
         if not required <= set(values) or str(values["format"]) != FORMAT:
