@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from eval.errors import SchemaError
+from eval.errors import EvalError
 from vos_occ.inference.video_files import FORMATS
 from vos_occ.structures.errors import InputError, UserError
 
@@ -157,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         test(args)
-    except (UserError, SchemaError) as error:
+    except (UserError, EvalError) as error:
         print(f"test_video: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     return 0
