@@ -19,6 +19,7 @@ from rich.progress import track
 from eval.errors import EvalError
 from vos_occ.datasets.conversion import FORMATS, Report, convert, read_videos
 from vos_occ.datasets.extraction import extract_frames
+from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, UserError
 
 
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> Report:
     def shown(items: Iterable[Any], what: str) -> Iterable[Any]:
         return track(list(items), what, disable=args.quiet or not sys.stderr.isatty(), transient=True)
 
+    if args.media:  # before frames are written for nothing; what takes --media writes ytvis
+        require_new(args.out, args.overwrite, folder=False)
     videos = read_videos(args.source, args.inputs, None if args.media else args.frames, args.classes, shown)
     if args.media:
         if len(args.media) != len(videos):

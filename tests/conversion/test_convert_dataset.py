@@ -153,6 +153,13 @@ def test_what_cannot_be_read_back_leaves_nothing_behind(run, tmp_path: Path, cap
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_no_frames_are_written_where_the_annotations_cannot_be(run, cvat, tmp_path: Path) -> None:
+    media, frames, out = pictures(tmp_path / "media", 5), tmp_path / "frames", tmp_path / "o.json"
+    out.write_text("mine")
+    assert run("cvat-video", "ytvis", cvat(MOVING), "--media", media, "--frames", frames, "--out", out) == 2
+    assert not frames.exists()
+
+
 def test_what_exists_is_not_replaced_unasked(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = cvat(MOVING), tmp_path / "o.json"
     out.write_text("mine")
