@@ -131,7 +131,9 @@ def test_a_training_of_numbers_ends_as_ever_and_may_accumulate_gradients(tmp_pat
 
 
 def test_measures_are_logged_as_means_of_the_last_steps(tmp_path: Path) -> None:
-    train(config(tmp_path, step=99), work_dir=tmp_path / "work", options=["log_processor.window_size=3"])
+    # mmengine gives the log of an earlier run of the same name and second
+    options = ["log_processor.window_size=3", "experiment_name=measures"]
+    train(config(tmp_path, step=99), work_dir=tmp_path / "work", options=options)
     (log,) = (tmp_path / "work").glob("*/vis_data/scalars.json")
     logged = {line["step"]: line["mask_iou"] for line in map(json.loads, log.read_text().splitlines())}
     assert logged == {2: pytest.approx(0.15), 4: pytest.approx(0.3)}

@@ -23,8 +23,10 @@ from vos_occ.training.mixed_precision import AmpType, is_mixed, keep_float32, us
 from vos_occ.training.random_states import KeepRandomStates
 from vos_occ.training.stop_hook import SaveAndStop
 
-LOGGED_AS_MEANS = r".*(loss|time|grad_norm|acc|accuracy|_iou|occluder_known|occluder_rate)"
-"""Of these the log has means of the last steps (`log_processor.window_size`); mmengine knows losses and times only."""
+LOGGED_AS_MEANS = r"^(train/)?[^/]*(loss|time|grad_norm|acc|accuracy|_iou|occluder_known|occluder_rate)"
+"""Of these the log has means of the last steps (`log_processor.window_size`); mmengine knows losses and times only.
+
+Scores of validation have their protocol before a slash (`ytvis/order_accuracy`) and are no measures of a step."""
 
 
 def train(
