@@ -11,6 +11,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 # isort: split
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +52,16 @@ class TrainingRois:
     def __len__(self) -> int:
         return len(self.feats)
 
+    def save(self, path: Path) -> None:
+        """Writes what `load` reads."""
+        torch.save({"feats": self.feats, "targets": vars(self.targets)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingRois:
+        """Reads what `save` wrote."""
+        values = torch.load(path, weights_only=True)
+        return cls(values["feats"], BilayerTargets(**values["targets"]))
+
 
 @dataclass(frozen=True)
 class TestRois:
@@ -76,6 +87,15 @@ class TestRois:
 
     def __len__(self) -> int:
         return len(self.feats)
+
+    def save(self, path: Path) -> None:
+        """Writes what `load` reads."""
+        torch.save(vars(self), path)
+
+    @classmethod
+    def load(cls, path: Path) -> TestRois:
+        """Reads what `save` wrote."""
+        return cls(**torch.load(path, weights_only=True))
 
 
 def frames_of(world: SyntheticWorld, seeds: Sequence[int], stride: int) -> Iterator[SyntheticFrame]:

@@ -27,6 +27,7 @@ from ablation_end_to_end import HEADS, WORLDS, run_model, slug
 from ablation_heads import VARIANTS, Schedule, build_head, segment, train_head
 from ablation_rois import EXTENTS, Extent, TestRois, TrainingRois, frames_of, test_rois, training_rois
 from ablation_table import markdown_table
+from image_scores import HEAVILY_HIDDEN
 from rich.console import Console
 
 from eval.errors import EvalError
@@ -38,7 +39,6 @@ from vos_occ.results.output import write_atomically
 from vos_occ.structures.errors import InputError, UserError
 from vos_occ.structures.rle import iou
 
-OCCLUDED = 0.3
 LEAST_AP = 0.30
 COLUMNS = {"AP": "AP", "AP_occluded": "AP, hidden > .3", "AP_hidden_over_30": "AP, hidden > .3"}
 COLUMNS |= {"IoU": "mean IoU", "IoU_occluded": "mean IoU, hidden > .3"}
@@ -76,7 +76,7 @@ def run_heads(args: argparse.Namespace, console: Console) -> Iterator[str]:
     for extent in args.extents:
         cache = args.out / extent
         make_cache(args, extent, cache, console)
-        train = torch.load(cache / "train.pt", weights_only=False)
+        train = TrainingRois.load(cache / "train.pt")
         for seed in args.seeds:
             for variant in variants:
                 run_head(variant, seed, train, extent, cache, Schedule(steps=args.steps), console)
@@ -112,12 +112,12 @@ def make_cache(args: argparse.Namespace, extent: Extent, cache: Path, console: C
     cache.mkdir(parents=True, exist_ok=True)
     console.print(f"{extent}: features of {args.videos[0]} training videos")
     training = frames_of(SyntheticWorld("train"), range(args.videos[0]), args.stride)
-    torch.save(training_rois(model, training, extent), cache / "train.pt")
+    training_rois(model, training, extent).save(cache / "train.pt")
     for name in TEST_SETS[extent]:
         console.print(f"{extent}, {name} boxes: features of {args.videos[1]} held-back videos")
         frames = frames_of(SyntheticWorld("heldout"), range(args.videos[1]), args.stride)
         rois, dataset = test_rois(model, frames, extent, detected=name == "detected")
-        torch.save(rois, cache / f"{name}.pt")
+        rois.save(cache / f"{name}.pt")
         write_coco_dataset(cache / f"{name}.json", **dataset, overwrite=True)
     write_atomically(stamp, json.dumps(made_for))  # last: a cache that was cut short is made anew
 
@@ -141,7 +141,7 @@ def run_head(
         "steps": schedule.steps,
     }
     for name in TEST_SETS[extent]:
-        rois = torch.load(cache / f"{name}.pt", weights_only=False)
+        rois = TestRois.load(cache / f"{name}.pt")
         write_atomically(folder / f"{name}.json", json.dumps(segment(head, rois)))
         scores[name] = score(cache / f"{name}.json", folder / f"{name}.json", rois)
     write_atomically(folder / "scores.json", json.dumps(scores, indent=1))
@@ -153,16 +153,16 @@ def head_folder(cache: Path, variant: str, seed: int) -> Path:
 
 
 def score(annotations: Path, results: Path, rois: TestRois) -> dict[str, float]:
-    """AP, and with given boxes mean IoU, over all objects and over those that are hidden by more than `OCCLUDED`."""
+    """AP, and with given boxes mean IoU: of all objects, and of those that are hidden by more than `HEAVILY_HIDDEN`."""
     dataset = read_coco(annotations)
     found = read_coco_results(results, dataset)
-    occluded = dataset.objects(lambda annotation: annotation.extra["hidden"] > OCCLUDED)
+    occluded = dataset.objects(lambda annotation: annotation.extra["hidden"] > HEAVILY_HIDDEN)
     scores = {"AP": image_ap(dataset.objects(), found).ap, "AP_occluded": image_ap(occluded, found).ap}
     if rois.annotation_ids.any():
         truth = {annotation.id: annotation for annotation in dataset.annotations}
         pairs = [(truth[i], result.mask) for i, result in zip(rois.annotation_ids.tolist(), found, strict=True)]
         ious = np.array([iou([annotation.segmentation], [mask])[0, 0] for annotation, mask in pairs])
-        is_occluded = np.array([annotation.extra["hidden"] > OCCLUDED for annotation, _ in pairs])
+        is_occluded = np.array([annotation.extra["hidden"] > HEAVILY_HIDDEN for annotation, _ in pairs])
         scores |= {"IoU": float(ious.mean()), "IoU_occluded": float(ious[is_occluded].mean())}
     return scores
 
