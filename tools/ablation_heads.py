@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from ablation_rois import TestRois, TrainingRois
+from image_scores import xywh
 from torch import Tensor
 
 from vos_occ.models.bilayer import BilayerMaskHead
@@ -97,13 +98,12 @@ def segment(head: BilayerMaskHead, rois: TestRois) -> list[dict[str, Any]]:
         index = (rois.image_ids == image_id).nonzero()[:, 0]
         masks = paste_and_encode(logits[index], rois.boxes[index], *rois.size)
         for i, mask in zip(index.tolist(), masks, strict=True):
-            x1, y1, x2, y2 = rois.boxes[i].tolist()
             records.append(
                 {
                     "image_id": int(image_id),
                     "category_id": int(rois.category_ids[i]),
                     "segmentation": mask,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "bbox": xywh(rois.boxes[i].numpy()),
                     "score": float(scores[i]),
                 }
             )

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from image_scores import xywh
 from mmdet.structures.bbox import bbox2roi
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
@@ -178,7 +179,7 @@ def test_rois(
         sample = objects_of(frame, extent)
         size = sample.image.shape[:2]
         dataset["images"].append({"id": image_id, "file_name": f"{image_id}", "height": size[0], "width": size[1]})
-        annotations = _annotations(sample, image_id, len(dataset["annotations"]) + 1)
+        annotations = coco_annotations(sample, image_id, len(dataset["annotations"]) + 1)
         dataset["annotations"] += annotations
         if detected:
             boxes, labels, scores = _detections(model, sample.image)
@@ -221,14 +222,15 @@ def _categories(model: OccMaskTrackRCNN) -> list[dict[str, Any]]:
     return [{"id": i, "name": name} for i, name in enumerate(model.classes, start=1)]
 
 
-def _annotations(sample: Sample, image_id: int, first_id: int) -> list[dict[str, Any]]:
+def coco_annotations(sample: Sample, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """The objects of a frame in COCO's format, with the fraction of each that is hidden."""
     return [
         {
             "id": first_id + i,
             "image_id": image_id,
             "category_id": int(sample.labels[i]) + 1,
             "segmentation": encode(mask.astype(bool)),
-            "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+            "bbox": xywh(box),
             "area": int(mask.sum()),
             "iscrowd": 0,
             "hidden": float(sample.hidden[i]),

@@ -120,7 +120,7 @@ def test_the_truth_scores_one(tool: Callable, tmp_path: Path) -> None:
     from vos_occ.results.coco import write_coco_dataset
 
     sample = rois.objects_of(SyntheticWorld("heldout", height=96, width=160).video(1)[8], "amodal")
-    annotations = rois._annotations(sample, image_id=1, first_id=1)
+    annotations = rois.coco_annotations(sample, image_id=1, first_id=1)
     images = [{"id": 1, "file_name": "1", "height": 96, "width": 160}]
     categories = [{"id": i, "name": str(i)} for i in range(1, 7)]
     write_coco_dataset(tmp_path / "truth.json", images, annotations, categories)
