@@ -1,0 +1,24 @@
+# Synthetic OVIS, MaskTrack R-CNN with the bilayer mask head (GCN): from ovis_start_bilayer.py,
+# on the pairs of ovis_cmtrack_bilayer.py.
+_base_ = ["../demo/base_mobilenetv2.py", "data_ovis.py"]
+
+model = dict(
+    detector=dict(
+        backbone=dict(frozen_stages=7, init_cfg=None),
+        roi_head=dict(
+            bbox_head=dict(num_classes=6),
+            max_mask_rois=16,
+        ),
+    ),
+    memory=dict(confirm_after=1),
+    test_scale=(448, 270),
+)
+load_from = "work_dirs/ablation/ovis/start_bilayer_0/iter_800.pth"
+train_dataloader = dict(dataset=dict(frame_range=5))
+
+optim_wrapper = dict(optimizer=dict(lr=2e-4))
+train_cfg = dict(max_iters=400)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=40),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=40, end=400, eta_min_ratio=0.01),
+]
