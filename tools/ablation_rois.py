@@ -25,7 +25,7 @@ from torch import Tensor
 from vos_occ.datasets.sample import Sample
 from vos_occ.datasets.synthetic import MIN_AREA, SyntheticFrame, SyntheticWorld
 from vos_occ.models.bilayer.targets import BilayerTargetBuilder, BilayerTargets
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.structures.boxes import box_iou
 from vos_occ.structures.rle import encode
 
@@ -138,7 +138,7 @@ def jittered(boxes: np.ndarray, size: tuple[int, int], rng: np.random.Generator)
 
 @torch.inference_mode()
 def training_rois(
-    model: OccMaskTrackRCNN, frames: Iterator[SyntheticFrame], extent: Extent, repeats: int = 2
+    model: RoIVideoModel, frames: Iterator[SyntheticFrame], extent: Extent, repeats: int = 2
 ) -> TrainingRois:
     """Jittered ground-truth boxes of frames, each object `repeats` times, with features and targets."""
     rng = np.random.default_rng(0)
@@ -161,7 +161,7 @@ def training_rois(
 
 @torch.inference_mode()
 def test_rois(
-    model: OccMaskTrackRCNN, frames: Iterator[SyntheticFrame], extent: Extent, detected: bool
+    model: RoIVideoModel, frames: Iterator[SyntheticFrame], extent: Extent, detected: bool
 ) -> tuple[TestRois, dict[str, list[dict[str, Any]]]]:
     """RoIs of frames, and the frames' objects as a COCO dataset.
 
@@ -202,7 +202,7 @@ def _instances(sample: Sample) -> InstanceData:
     )
 
 
-def _features(model: OccMaskTrackRCNN, image: np.ndarray, boxes: Tensor) -> Tensor:
+def _features(model: RoIVideoModel, image: np.ndarray, boxes: Tensor) -> Tensor:
     """(N, C, S, S) float16 RoI features of boxes in pixels of the frame."""
     prepared = model.prepare(image)
     extractor = model.detector.roi_head.mask_roi_extractor
@@ -210,7 +210,7 @@ def _features(model: OccMaskTrackRCNN, image: np.ndarray, boxes: Tensor) -> Tens
     return extractor(levels, bbox2roi([boxes * prepared.scale])).half()
 
 
-def _detections(model: OccMaskTrackRCNN, image: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+def _detections(model: RoIVideoModel, image: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes in pixels of the frame, labels and scores, down to scores that only a precision curve still needs."""
     prepared = model.prepare(image)
     model.score_threshold = MIN_SCORE
@@ -218,7 +218,7 @@ def _detections(model: OccMaskTrackRCNN, image: np.ndarray) -> tuple[Tensor, Ten
     return found.bboxes / prepared.scale, found.labels, found.scores
 
 
-def _categories(model: OccMaskTrackRCNN) -> list[dict[str, Any]]:
+def _categories(model: RoIVideoModel) -> list[dict[str, Any]]:
     return [{"id": i, "name": name} for i, name in enumerate(model.classes, start=1)]
 
 

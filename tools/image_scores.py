@@ -12,14 +12,14 @@ from eval.readers.coco import CocoDataset, read_coco, read_coco_results
 from vos_occ.datasets.images import read_image
 from vos_occ.inference.run import select
 from vos_occ.inference.session import VideoSession
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.results.output import write_atomically
 from vos_occ.scoring import OcclusionMatches
 
 HEAVILY_HIDDEN = 0.3
 
 
-def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out: Path) -> dict[str, float | None]:
+def score_images(model: RoIVideoModel, ann_file: Path, image_root: Path, out: Path) -> dict[str, float | None]:
     """Mask AP of a COCO file, every image a video of its own; on occluded instances alone where that is known."""
     dataset = read_coco(ann_file)
     detections = [found for image in dataset.images for found in detect(model, image_root / image.file_name, image.id)]
@@ -36,7 +36,7 @@ def score_images(model: OccMaskTrackRCNN, ann_file: Path, image_root: Path, out:
     return scores
 
 
-def detect(model: OccMaskTrackRCNN, path: Path, image_id: int) -> list[dict]:
+def detect(model: RoIVideoModel, path: Path, image_id: int) -> list[dict]:
     """COCO results of one image, each with its frame result for the occlusion scores; categories count from 1."""
     (result,) = VideoSession(model, num_frames=1).step(read_image(path))
     return [

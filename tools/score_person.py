@@ -28,7 +28,7 @@ from vos_occ.inference.benchmark import run_dataset
 from vos_occ.inference.demo import main as demo
 from vos_occ.inference.load import load
 from vos_occ.media import open_video
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.results.jsonl import read_jsonl
 from vos_occ.results.output import require_new
 from vos_occ.results.ytvis import write_ytvis_dataset
@@ -80,7 +80,7 @@ def read_ids(path: Path) -> np.ndarray:
     return np.array(Image.open(path))
 
 
-def score_davis(model: OccMaskTrackRCNN, root: Path, name: str, out: Path) -> dict[str, float | int | None]:
+def score_davis(model: RoIVideoModel, root: Path, name: str, out: Path) -> dict[str, float | int | None]:
     dataset = read_ytvis(write_davis(root, name, out / "davis"))
     run_dataset(model, dataset, out / "davis", out / name, overwrite=True)
     return score_dataset(dataset, out / name).as_dict()

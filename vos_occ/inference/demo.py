@@ -19,7 +19,7 @@ from vos_occ.media import Clip, Frame, Moment, VideoReader, open_video, source_s
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:  # imports mmdet, for which `--help` need not wait
-    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+    from vos_occ.models.video.roi_model import RoIVideoModel
 
 BAD_INPUT, DAMAGED_INPUT = 2, 3  # exit codes; of several videos, the lower of those that are not 0
 
@@ -103,7 +103,7 @@ def run_demo(args: argparse.Namespace, stop: StopSignals) -> int:
 
 
 def run_video(
-    model: OccMaskTrackRCNN,
+    model: RoIVideoModel,
     video: VideoReader,
     outputs: Outputs,
     labels: frozenset[int],
@@ -210,7 +210,7 @@ def wanted_clip(args: argparse.Namespace) -> Clip:
     return Clip(start, None if args.end is None else Moment.parse(args.end), args.stride)
 
 
-def load_model(args: argparse.Namespace) -> OccMaskTrackRCNN:
+def load_model(args: argparse.Namespace) -> RoIVideoModel:
     """The model that the options name, with its threshold and occlusion set as they say."""
     from vos_occ.inference.load import load
 

@@ -17,8 +17,8 @@ from mmengine.registry import DefaultScope
 
 from vos_occ.checkpoints.files import Checkpoint, load_checkpoint, load_into
 from vos_occ.models import bilayer  # noqa: F401  (registers the mask and RoI heads)
-from vos_occ.models.video import cmtrack  # noqa: F401  (registers)
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.models.video import cmtrack, masktrack  # noqa: F401  (register)
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.structures.errors import CheckpointError, InputError
 from vos_occ.training import first_sentence, read_config, require_classes
 
@@ -41,7 +41,7 @@ def load(
     trust_checkpoint: bool = False,
     fuse: bool = True,
     precision: Literal["float32", "bfloat16"] = "float32",
-) -> OccMaskTrackRCNN:
+) -> RoIVideoModel:
     """A video model, ready for `VideoSession`.
 
     Args:
@@ -78,7 +78,7 @@ def load(
     return model
 
 
-def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMaskTrackRCNN:
+def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> RoIVideoModel:
     """A model with random weights, in evaluation mode.
 
     Args:
@@ -95,7 +95,7 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> OccMa
             model = MODELS.build(ConfigDict(model_config))
     except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
         raise InputError(f"The config's model cannot be built: {first_sentence(error)}. Correct the config.") from error
-    if not isinstance(model, OccMaskTrackRCNN):
+    if not isinstance(model, RoIVideoModel):
         raise InputError(
             f"The config's model is {type(model).__name__}, no video model. Use OccMaskTrackRCNN or OccCMTrackRCNN."
         )

@@ -24,7 +24,7 @@ from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError
 
 if TYPE_CHECKING:  # imports mmdet, for which `--help` need not wait
-    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+    from vos_occ.models.video.roi_model import RoIVideoModel
 
 Sink = Callable[[Frame, FrameResult], object]
 
@@ -123,7 +123,7 @@ def open_sinks(
     stack: ExitStack,
     outputs: Outputs,
     video: VideoReader,
-    model: OccMaskTrackRCNN,
+    model: RoIVideoModel,
     mots_classes: Sequence[int] | None = None,
 ) -> list[Sink]:
     """One `sink(frame, result)` per output that is asked for; `stack` closes them.
@@ -156,7 +156,7 @@ def open_sinks(
     return sinks + _picture_sinks(stack, outputs, video, model)
 
 
-def _line_sinks(stack: ExitStack, outputs: Outputs, video: VideoReader, model: OccMaskTrackRCNN) -> list[Sink]:
+def _line_sinks(stack: ExitStack, outputs: Outputs, video: VideoReader, model: RoIVideoModel) -> list[Sink]:
     """Text files that grow line by line."""
     sinks: list[Sink] = []
     if outputs.jsonl is not None:
@@ -181,7 +181,7 @@ def _line_sinks(stack: ExitStack, outputs: Outputs, video: VideoReader, model: O
     return sinks
 
 
-def _picture_sinks(stack: ExitStack, outputs: Outputs, video: VideoReader, model: OccMaskTrackRCNN) -> list[Sink]:
+def _picture_sinks(stack: ExitStack, outputs: Outputs, video: VideoReader, model: RoIVideoModel) -> list[Sink]:
     """What is drawn."""
     sinks: list[Sink] = []
     show_occlusion = model.occlusion_options["enabled"]

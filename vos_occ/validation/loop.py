@@ -19,7 +19,7 @@ from mmengine.runner import Runner, ValLoop
 
 from eval.readers.ytvis import Video
 from vos_occ.inference.benchmark import run_video
-from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.structures.errors import InputError
 from vos_occ.validation.clips import Clips
 from vos_occ.validation.written import WrittenVideo
@@ -60,9 +60,9 @@ class OccValLoop(ValLoop):
         if not isinstance(self.clips, Clips):
             found = type(self.clips).__name__
             raise InputError(f"OccValLoop runs OccVideos and OccImages, found {found}. Use ValLoop for it.")
-        if not isinstance(self.model, OccMaskTrackRCNN):
+        if not isinstance(self.model, RoIVideoModel):
             found = type(self.model).__name__
-            raise InputError(f"OccValLoop runs OccMaskTrackRCNN, found {found}. Use ValLoop for it.")
+            raise InputError(f"OccValLoop runs video models of vos_occ, found {found}. Use ValLoop for it.")
         known = self.model.detector.roi_head.bbox_head.num_classes
         if known != len(self.clips.classes):
             raise InputError(
@@ -71,7 +71,7 @@ class OccValLoop(ValLoop):
             )
 
     @property
-    def model(self) -> OccMaskTrackRCNN:
+    def model(self) -> RoIVideoModel:
         """The video model, without the wrapper of several processes."""
         model = self.runner.model
         return model.module if is_model_wrapper(model) else model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vos_occ.inference.session import VideoSession
-from vos_occ.models.video.masktrack import occluder_shares
+from vos_occ.models.video.roi_model import occluder_shares
 from vos_occ.structures import rle
 
 
