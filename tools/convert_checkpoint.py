@@ -32,6 +32,8 @@ DEFAULT_CONFIG = {
     "masktrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
     "mmtrack": CONFIGS / "masktrack/masktrack_fcn_r50_ytvis2019.py",
     "msra": CONFIGS / "bcnet/faster_r50_1x_coco.py",
+    "pcan": CONFIGS / "pcan/pcan_fcn_r50_bdd100k_refine.py",
+    "qdtrack": CONFIGS / "pcan/qdtrack_r50_bdd100k.py",
 }
 BACKBONES = ("msra",)
 """Sources that are of a backbone alone, which is what is written then, for its `init_cfg`."""
@@ -70,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> int:
     """Number of tensors written."""
+    from vos_occ.checkpoints import pcan_keys
     from vos_occ.checkpoints.files import load_checkpoint, save_checkpoint
     from vos_occ.checkpoints.key_diff import key_diff
     from vos_occ.results.output import require_new
@@ -84,8 +87,10 @@ def convert(args: argparse.Namespace) -> int:
     source = load_checkpoint(args.weights, trust=args.trust_checkpoint)
     converted = convert_names(args.source, source.state_dict, video="detector" in config.model)
     model, changes = converted.apply_settings(model.to_dict())
-    wanted = {name: tensor for name, tensor in expected(config, model).items() if not skipped(name, args.skip)}
-    state = {name: tensor for name, tensor in converted.state_dict.items() if not skipped(name, args.skip)}
+    replaced = pcan_keys.replaced_parts(model) if args.source == "pcan" else ()
+    parts = [*args.skip, *replaced]
+    wanted = {name: tensor for name, tensor in expected(config, model).items() if not skipped(name, parts)}
+    state = {name: tensor for name, tensor in converted.state_dict.items() if not skipped(name, parts)}
     diff = key_diff(wanted, state | {f"{args.source}:{name}": source.state_dict[name] for name in converted.unknown})
     print_diff(diff)
     if diff:
@@ -94,23 +99,35 @@ def convert(args: argparse.Namespace) -> int:
             f"{len(diff.unexpected)} unexpected, {len(diff.reshaped)} of another shape, {diff.matching} fit. Nothing "
             "was written. Give the --config of the weights, or --skip a part."
         )
+    for part in replaced:
+        print(f"Left out: {part}. The config has another one, which begins anew.")
     for note in converted.notes:
         print(f"Note: {note}")
     for change in changes:
         print(f"Set in its config: {change}")
-    classes = source.classes or config.get("classes") or ()
+    classes = tuple(source.classes or config.get("classes") or ())
+    if set(classes) == set(converted.class_order):
+        classes = converted.class_order
     save_checkpoint(args.out, state, json.dumps(model), classes, half=False)
     return len(state)
 
 
 def convert_names(source: str, state_dict: Mapping[str, Tensor], *, video: bool):  # noqa: ANN201
     """Their names to ours."""
-    from vos_occ.checkpoints import bcnet_keys, caffe2_keys, cmtrack_keys, masktrack_keys, mmdet_keys, mmtrack_keys
+    from vos_occ.checkpoints import (
+        bcnet_keys,
+        caffe2_keys,
+        cmtrack_keys,
+        masktrack_keys,
+        mmdet_keys,
+        mmtrack_keys,
+        pcan_keys,
+    )
 
     if source in ("bcnet", "msra"):
         return (bcnet_keys if source == "bcnet" else caffe2_keys).convert(state_dict)
     of = {"cmtrack": cmtrack_keys, "masktrack": masktrack_keys, "mmdet": mmdet_keys, "mmtrack": mmtrack_keys}
-    return of[source].convert(state_dict, video=video)
+    return (of | {"pcan": pcan_keys, "qdtrack": pcan_keys})[source].convert(state_dict, video=video)
 
 
 def expected(config: Config, model: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -26,12 +26,15 @@ class Converted:
         notes: What the names and shapes do not tell, but who uses the weights should know.
         settings: Entries of the model's config (`track_head.embed_head.relu_last`) that the weights were trained with:
             with others they fit by name and shape, and mean something else.
+        class_order: The order of the labels. A file that names just these classes may name them in another order,
+            which is then not that of its labels.
     """
 
     state_dict: dict[str, Tensor] = field(repr=False)
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    class_order: tuple[str, ...] = ()
 
     def apply_settings(self, model: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """A model's config with `settings`, and those that change it, as `name = value`.

@@ -30,7 +30,7 @@ def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
         CheckpointError: It is QDTrack, or no model of mmtrack.
     """
     if any(name.startswith(QDTRACK) for name in state_dict):
-        raise CheckpointError("This is a checkpoint of QDTrack, whose embedding is not here. Expected MaskTrack R-CNN.")
+        raise CheckpointError("This is a checkpoint of QDTrack, not of MaskTrack R-CNN. Use --from qdtrack.")
     if not any(name.startswith("detector.") for name in state_dict):
         raise CheckpointError("This is no checkpoint of mmtrack: no name begins with detector. Use --from mmdet.")
     if not video:
