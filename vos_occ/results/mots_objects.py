@@ -1,4 +1,4 @@
-"""What both MOTS formats, PNG and text, ask of a frame: every pixel has one owner, and every track one class."""
+"""What MOTS formats ask of a frame: every pixel has one owner; and of MOTS PNG and text: every track has one class."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def pixel_owners(result: FrameResult) -> NDArray[np.int32]:
         h, w = crop.shape
         owners[y0 : y0 + h, x0 : x0 + w][crop] = i + 1
     return owners
+
+
+def disjoint_masks(result: FrameResult) -> list[rle.Rle]:
+    """The masks without the pixels that an object of higher score covers too."""
+    owners = pixel_owners(result)
+    masks = []
+    for i, mask in enumerate(result.masks):
+        crop, x0, y0 = rle.decode_box(mask)
+        h, w = crop.shape
+        own = owners[y0 : y0 + h, x0 : x0 + w] == i + 1
+        whole = own.sum() == crop.sum()
+        masks.append(mask if whole else rle.encode_box(own, x0, y0, result.height, result.width))
+    return masks
 
 
 class MotsIds:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from vos_occ.results.mots_objects import MotsIds, pixel_owners
+from vos_occ.results.mots_objects import MotsIds, disjoint_masks
 from vos_occ.results.output import FrameOrder, reported, require_new, whole_file
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError
@@ -101,16 +101,3 @@ class MotsTxtWriter:
             with reported(self.path, part):
                 self._file = self._stack.enter_context(part.open("w", encoding="utf-8", newline="\n"))
         return self._file
-
-
-def disjoint_masks(result: FrameResult) -> list[rle.Rle]:
-    """The masks without the pixels that an object of higher score covers too."""
-    owners = pixel_owners(result)
-    masks = []
-    for i, mask in enumerate(result.masks):
-        crop, x0, y0 = rle.decode_box(mask)
-        h, w = crop.shape
-        own = owners[y0 : y0 + h, x0 : x0 + w] == i + 1
-        whole = own.sum() == crop.sum()
-        masks.append(mask if whole else rle.encode_box(own, x0, y0, result.height, result.width))
-    return masks
