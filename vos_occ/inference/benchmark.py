@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.readers.ytvis import Video, YtvisDataset
 from vos_occ.datasets.images import read_frame
-from vos_occ.inference.run import track
+from vos_occ.inference.resumable import Timed, header_of, results_of, run_videos
 from vos_occ.inference.shares import Worker
 from vos_occ.media import Frame
-from vos_occ.results.jsonl import Header, JsonlWriter
-from vos_occ.results.output import require_new, whole_file, write_atomically
+from vos_occ.results.jsonl import JsonlWriter
+from vos_occ.results.output import require_new, whole_file
 from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_shard
-from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError
 
 if TYPE_CHECKING:  # imports mmdet, which whoever scores files needs not
-    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
+    from vos_occ.models.video.contract import VideoModel
 
 
 def run_dataset(
-    model: OccMaskTrackRCNN,
+    model: VideoModel,
     dataset: YtvisDataset,
     image_root: str | Path,
     out: str | Path,
@@ -56,24 +56,56 @@ def run_dataset(
             the run to resume is another one.
         OutputExistsError: results exist, and `overwrite` and `resume` are off.
     """
-    out = Path(out)
-    category_ids = categories_of(model.classes, dataset)
-    require_free(dataset, out, overwrite or resume)
-    if worker.is_first:
-        require_same_run(out, description_of(model, dataset), resume)
-    worker.wait_for_all()  # nobody writes before the first has looked
-    for video in worker.share(dataset.videos):
-        if not (resume and is_done(out, video)):
-            run_video(model, video, category_ids, Path(image_root), out, on_frame)
-    worker.wait_for_all()
-    if worker.is_first:
-        video_ids = [video.id for video in dataset.videos]
-        merge_shards(out / "shards", video_ids, out / "results.json", overwrite or resume)
-    return out / "results.json"
+    return run_videos(
+        model,
+        dataset.videos,
+        YtvisFiles(model, dataset, Path(out)),
+        partial(frames_of, image_root=Path(image_root)),
+        description_of(model, dataset),
+        overwrite=overwrite,
+        resume=resume,
+        worker=worker,
+        on_frame=on_frame,
+    )
+
+
+class YtvisFiles:
+    """A JSONL and a shard per video, and results.json of the shards.
+
+    Args:
+        model: whose results they are.
+        dataset: whose categories and videos.
+        out: folder for them.
+
+    Raises:
+        InputError: a class of the model is not a category of the dataset.
+    """
+
+    def __init__(self, model: VideoModel, dataset: YtvisDataset, out: Path) -> None:
+        self.out = out
+        self.results = out / "results.json"
+        self._model, self._dataset = model, dataset
+        self._category_ids = categories_of(model.classes, dataset)
+
+    def require_free(self, videos: Sequence[Video], overwrite: bool) -> None:
+        """See `require_free`."""
+        require_free(self._dataset, self.out, overwrite)
+
+    def is_done(self, video: Video) -> bool:
+        """See `is_done`."""
+        return is_done(self.out, video)
+
+    def write(self, video: Video, results: Iterable[Timed]) -> None:
+        """See `write_video`."""
+        write_video(self._model, video, self._category_ids, self.out, results)
+
+    def join(self, videos: Sequence[Video], overwrite: bool) -> None:
+        """Joins the shards."""
+        merge_shards(self.out / "shards", [video.id for video in videos], self.results, overwrite)
 
 
 def run_video(
-    model: OccMaskTrackRCNN,
+    model: VideoModel,
     video: Video,
     category_ids: list[int],
     image_root: Path,
@@ -81,33 +113,15 @@ def run_video(
     on_frame: Callable[[Video], None],
 ) -> None:
     """One video to its JSONL, then its shard."""
-
-    def watched() -> Iterator[tuple[float | None, FrameResult]]:
-        for frame, result in track(model, frames_of(video, image_root), video.length):
-            yield frame.time, result
-            on_frame(video)
-
-    write_video(model, video, category_ids, out, watched())
+    results = results_of(model, video, frames_of(video, image_root), on_frame)
+    write_video(model, video, category_ids, out, results)
 
 
 def write_video(
-    model: OccMaskTrackRCNN,
-    video: Video,
-    category_ids: list[int],
-    out: Path,
-    results: Iterable[tuple[float | None, FrameResult]],
+    model: VideoModel, video: Video, category_ids: list[int], out: Path, results: Iterable[Timed]
 ) -> None:
     """The times and results of a video, frame after frame, to its JSONL, then its shard."""
-    header = Header(
-        video=video.name,
-        width=video.width,
-        height=video.height,
-        fps=None,
-        frames=video.length,
-        classes=tuple(model.classes),
-        model=model.name,
-        checkpoint_sha256=model.checkpoint_sha256,
-    )
+    header = header_of(model, video.name, video.height, video.width, video.length)
     tracks = YtvisTracks(video.id, video.length, category_ids)
     path = jsonl_path(out, video.id)
     shard_path(out / "shards", video.id).unlink(missing_ok=True)  # of the run that is replaced
@@ -123,7 +137,7 @@ def is_done(out: Path, video: Video) -> bool:
     return shard_path(out / "shards", video.id).is_file() and jsonl_path(out, video.id).is_file()
 
 
-def description_of(model: OccMaskTrackRCNN, dataset: YtvisDataset) -> dict[str, object]:
+def description_of(model: VideoModel, dataset: YtvisDataset) -> dict[str, object]:
     """What must be the same for the videos of one results.json."""
     videos = [(video.id, video.width, video.height, *video.file_names) for video in dataset.videos]
     return {
@@ -132,21 +146,6 @@ def description_of(model: OccMaskTrackRCNN, dataset: YtvisDataset) -> dict[str, 
         "score_threshold": getattr(model, "score_threshold", None),
         "videos_sha256": hashlib.sha256(json.dumps(videos).encode()).hexdigest(),
     }
-
-
-def require_same_run(out: Path, description: dict[str, object], resume: bool) -> None:
-    """Notes in `out/run.json` what is run; raises InputError if a run to resume was another one."""
-    path = out / "run.json"
-    if resume and path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in description.items() if before.get(name) != value]
-        if changed:
-            name = changed[0]
-            raise InputError(
-                f"The run in '{out}' had another {name}: {before.get(name)}, now {description[name]}. "
-                "Resume with what it began with, or start anew with --overwrite."
-            )
-    write_atomically(path, json.dumps(description, indent=1) + "\n")
 
 
 def require_free(dataset: YtvisDataset, out: Path, overwrite: bool) -> None:

@@ -35,9 +35,17 @@ class VideoState:
 
 
 class VideoModel(Protocol):
-    """Stateless: two videos stepped in turn on one model give what they give apart."""
+    """Stateless: two videos stepped in turn on one model give what they give apart.
+
+    Attributes:
+        classes: names in label order.
+        name: of the checkpoint, for whoever reads its results.
+        checkpoint_sha256: of its file, None for random weights.
+    """
 
     classes: tuple[str, ...]
+    name: str
+    checkpoint_sha256: str | None
 
     def new_state(self, meta: VideoMeta) -> VideoState:
         """A fresh memory for one video."""
