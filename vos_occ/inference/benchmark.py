@@ -117,9 +117,7 @@ def run_video(
     write_video(model, video, category_ids, out, results)
 
 
-def write_video(
-    model: VideoModel, video: Video, category_ids: list[int], out: Path, results: Iterable[Timed]
-) -> None:
+def write_video(model: VideoModel, video: Video, category_ids: list[int], out: Path, results: Iterable[Timed]) -> None:
     """The times and results of a video, frame after frame, to its JSONL, then its shard."""
     header = header_of(model, video.name, video.height, video.width, video.length)
     tracks = YtvisTracks(video.id, video.length, category_ids)
