@@ -63,7 +63,7 @@ def run_model(world: str, head: str, seed: int, out: Path, console: Console) -> 
     if (folder / "scores.json").exists():
         return
     config = ROOT / f"configs/ablation/{world}_{HEADS[head]}.py"
-    checkpoint = last_checkpoint(train(config, world, folder, seed, out))
+    checkpoint = last_checkpoint(train(config, folder, seed, start_weights(world, out)))
     console.print(f"{world}, seed {seed}, {head}: scoring {checkpoint}")
     model = load(str(checkpoint), config=str(config))
     model.score_threshold = MIN_SCORE
@@ -74,12 +74,17 @@ def run_model(world: str, head: str, seed: int, out: Path, console: Console) -> 
     console.print(f"{world}, seed {seed}, {head}: {scores}")
 
 
-def train(config: Path, world: str, folder: Path, seed: int, out: Path) -> Path:
-    """Trains in a process of its own, on one thread; answers with `folder`."""
+def start_weights(world: str, out: Path) -> Path:
+    """The shipped weights that a world's models begin with, without the mask head's; made unless they are in `out`."""
     start = out / f"{world}_without_mask_head.safetensors"
     if not start.exists():
         shipped = ROOT / f"vos_occ/weights/{WORLDS[world].start}.safetensors"
         run_tool("drop_weights.py", str(shipped), str(start), "--prefix", MASK_HEAD)
+    return start
+
+
+def train(config: Path, folder: Path, seed: int, start: Path) -> Path:
+    """Trains from the weights `start` in a process of its own, on one thread; answers with `folder`."""
     resume = ["--resume"] if (folder / "last_checkpoint").exists() else []
     arguments = ["--work-dir", str(folder), "--seed", str(seed), "--cfg-options", f"load_from={start}"]
     run_tool("train.py", str(config), *resume, *arguments)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
+
+import numpy as np
+
+LEAST_AP = 0.30
+"""A table counts only if the plain model reaches it."""
 
 Scores = Mapping[int, Mapping[str, float]]
 """Of one variant: seed -> name -> value."""
@@ -28,8 +33,14 @@ class Difference:
         """More than two standard errors from 0."""
         return abs(self.mean) > 2 * self.error
 
+    def shown(self, digits: int = 3) -> str:
+        """As text; `-` where it is undefined."""
+        if math.isnan(self.mean):
+            return "-"
+        return f"{self.mean:+.{digits}f} ± {self.error:.{digits}f}{' *' if self.is_clear else ''}"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} ± {self.error:.3f}{' *' if self.is_clear else ''}"
+        return self.shown()
 
 
 def paired_difference(variant: Scores, reference: Scores, name: str) -> Difference:
@@ -42,7 +53,7 @@ def paired_difference(variant: Scores, reference: Scores, name: str) -> Differen
     if not seeds:
         raise ValueError(f"No seed has {name} of both variants.")
     differences = [variant[seed][name] - reference[seed][name] for seed in seeds]
-    error = stdev(differences) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+    error = float(np.std(differences, ddof=1)) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
     return Difference(mean(differences), error)
 
 
@@ -56,16 +67,26 @@ def markdown_table(results: Mapping[str, Scores], names: Mapping[str, str], cost
     """
     reference = next(iter(results.values()))
     titles = ["head", "parameters, ms a step", *names.values()]
-    lines = [_line(titles), _line(["---"] * len(titles))]
+    rows = []
     for variant, scores in results.items():
         cells = [variant, costs[variant]]
         for name in names:
-            cell = f"{mean(values[name] for values in scores.values()):.3f}"
+            cell = shown(mean(values[name] for values in scores.values()))
             if scores is not reference:
                 cell += f" ({paired_difference(scores, reference, name)})"
             cells.append(cell)
-        lines.append(_line(cells))
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_rows(titles, rows)
+
+
+def markdown_rows(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells."""
+    return "\n".join(map(_line, [titles, ["---"] * len(titles), *rows]))
+
+
+def shown(value: float, digits: int = 3) -> str:
+    """A number as text; `-` where it is NaN."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,13 +1,15 @@
 #!/usr/bin/env python
-"""Which part of the bilayer head helps: tools/run_ablation.py heads|end-to-end --out DIR.
+"""Which part of the models helps: tools/run_ablation.py heads|end-to-end|tracking --out DIR.
 
 `heads`: the backbone, pyramid, RPN and box head of a trained model (default: the shipped `synthetic`) stay as they are.
 RoI features and jittered boxes of the synthetic world are cached once; then each variant of the mask head is trained on
 identical batches, per seed, and scored on held-back videos.
 `end-to-end`: whole models with the plain and the bilayer head, from one checkpoint without a mask head, trained alike
 on the synthetic world and on Penn-Fudan with COCO128 (data: make_synthetic_data.py, make_person_data.py).
+`tracking`: MaskTrack and CMTrack R-CNN with both heads, each with its own and with the occlusion-gated memory, on a
+synthetic OVIS (make_synthetic_data.py --format ovis --heldout 40); start weights are kept one folder above --out.
 
-All is scored from the COCO result files that were written. What is done already is kept: after a stop, the same command
+All is scored from the result files that were written. What is done already is kept: after a stop, the same command
 goes on.
 """
 
@@ -26,7 +28,8 @@ import torch
 from ablation_end_to_end import HEADS, WORLDS, run_model, slug
 from ablation_heads import VARIANTS, Schedule, build_head, segment, train_head
 from ablation_rois import EXTENTS, Extent, TestRois, TrainingRois, frames_of, test_rois, training_rois
-from ablation_table import markdown_table
+from ablation_table import LEAST_AP, markdown_table
+from ablation_tracking import run_tracking
 from image_scores import HEAVILY_HIDDEN
 from rich.console import Console
 
@@ -39,7 +42,6 @@ from vos_occ.results.output import write_atomically
 from vos_occ.structures.errors import InputError, UserError
 from vos_occ.structures.rle import iou
 
-LEAST_AP = 0.30
 COLUMNS = {"AP": "AP", "AP_occluded": "AP, hidden > .3", "AP_hidden_over_30": "AP, hidden > .3"}
 COLUMNS |= {"IoU": "mean IoU", "IoU_occluded": "mean IoU, hidden > .3"}
 COLUMNS |= {"AP50_hidden_over_30": "AP50, hidden > .3", "hidden_MAE": "hidden fraction, mean absolute error"}
@@ -52,7 +54,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parts = parser.add_subparsers(dest="part", required=True)
     heads = parts.add_parser("heads", help="mask heads alone, on cached features of a frozen detector")
     whole = parts.add_parser("end-to-end", help="whole models")
-    for part in (heads, whole):
+    tracking = parts.add_parser("tracking", help="video models with both heads and both memories")
+    for part in (heads, whole, tracking):
         part.add_argument("--out", type=Path, required=True, help="folder for what is made, and for tables.md")
         part.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     whole.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
@@ -200,7 +203,11 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     console = Console(stderr=True)
     try:
-        tables = "\n".join((run_heads if args.part == "heads" else run_end_to_end)(args, console))
+        if args.part == "tracking":
+            lines = run_tracking(args.out, args.seeds, console)
+        else:
+            lines = (run_heads if args.part == "heads" else run_end_to_end)(args, console)
+        tables = "\n".join(lines)
         write_atomically(args.out / "tables.md", tables + "\n")
         print(tables)
     except (UserError, EvalError) as error:
