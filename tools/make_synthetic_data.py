@@ -3,7 +3,8 @@
 
 Writes train/ and heldout/, each with frames, annotations_ytvis.json and annotations_coco.json. With --format ovis, the
 files and folders of OVIS: annotations_train.json and train/; annotations_valid.json, whose annotations are null, and
-valid/, the held-back videos; and annotations_valid_full.json to score against.
+valid/, the held-back videos; and annotations_valid_full.json to score against. With --format bdd100k those of BDD100K,
+with eight classes, crowds and distractors: images/ and labels/ of seg_track_20, ins_seg, det_20 and box_track_20.
 """
 
 from __future__ import annotations
@@ -13,45 +14,56 @@ import sys
 from pathlib import Path
 
 from vos_occ.datasets.synthetic import write_dataset
+from vos_occ.datasets.synthetic_bdd100k import write_bdd100k
 from vos_occ.datasets.synthetic_ovis import write_ovis
 from vos_occ.structures.errors import UserError
 
 
+def make_plain(args: argparse.Namespace) -> None:
+    for split, count in (("train", args.train), ("heldout", args.heldout)):
+        if count:
+            write_dataset(args.out / split, split, range(count), overwrite=args.overwrite)
+            print(f"{count} videos in {args.out / split}")
+
+
+def make_ovis(args: argparse.Namespace) -> None:
+    write_ovis(args.out, range(args.train), range(args.heldout), overwrite=args.overwrite)
+    for split, count in (("train", args.train), ("valid", args.heldout)):
+        if count:
+            print(f"{count} videos in {args.out / split}")
+
+
+def make_bdd100k(args: argparse.Namespace) -> None:
+    write_bdd100k(args.out, range(args.train), range(args.heldout), overwrite=args.overwrite)
+    for split, count in (("train", args.train), ("val", args.heldout)):
+        if count:
+            print(f"{count} videos in {args.out / 'images' / 'seg_track_20' / split}")
+
+
+FORMATS = {"plain": make_plain, "ovis": make_ovis, "bdd100k": make_bdd100k}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="default: data/synthetic, or data/synthetic_ovis")
-    parser.add_argument("--format", choices=("plain", "ovis"), default="plain", help="which files and folders to write")
-    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos, seeds 0..N-1")
+    parser.add_argument("--out", type=Path, help="default: data/synthetic or data/synthetic_FORMAT")
+    parser.add_argument("--format", choices=FORMATS, default="plain", help="which files and folders to write")
+    parser.add_argument(
+        "--train", type=int, metavar="N", help="training videos, seeds 0..N-1; default 200, bdd100k 120"
+    )
     parser.add_argument("--heldout", type=int, default=20, metavar="N", help="videos of held-back looks, seeds 0..N-1")
     parser.add_argument("--overwrite", action="store_true", help="replace existing annotations")
     args = parser.parse_args(arguments)
+    if args.train is None:
+        args.train = 200 if args.format in ("plain", "ovis") else 120
     if min(args.train, args.heldout) < 0:
         parser.error("--train and --heldout must not be negative")
+    args.out = args.out or Path("data/synthetic" if args.format == "plain" else f"data/synthetic_{args.format}")
     try:
-        if args.format == "ovis":
-            make_ovis(args)
-        else:
-            make_plain(args)
+        FORMATS[args.format](args)
     except UserError as error:
         print(f"make_synthetic_data: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def make_plain(args: argparse.Namespace) -> None:
-    out = args.out or Path("data/synthetic")
-    for split, count in (("train", args.train), ("heldout", args.heldout)):
-        if count:
-            write_dataset(out / split, split, range(count), overwrite=args.overwrite)
-            print(f"{count} videos in {out / split}")
-
-
-def make_ovis(args: argparse.Namespace) -> None:
-    out = args.out or Path("data/synthetic_ovis")
-    write_ovis(out, range(args.train), range(args.heldout), overwrite=args.overwrite)
-    for split, count in (("train", args.train), ("valid", args.heldout)):
-        if count:
-            print(f"{count} videos in {out / split}")
 
 
 if __name__ == "__main__":

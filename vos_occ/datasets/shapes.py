@@ -8,6 +8,10 @@
 | leaf    | widest before the middle         | widest behind the middle, slimmer |
 | bottle  | neck .22 to .30 of the height    | neck .36 to .44, wider neck      |
 | blossom | 5 or 6 petals                    | 4 or 8 petals                    |
+| cross   | arms .26 to .34 of its width     | arms .42 to .50                  |
+| crescent | bitten .85 to 1.05 radii deep   | bitten .45 to .65 radii deep     |
+
+The last two take part in street scenes only (`synthetic_street`).
 
 Knows nothing of textures, depth or motion. No outline has a hole.
 """
@@ -107,6 +111,22 @@ def _blossom(split: Split, rng: np.random.Generator) -> Polygon:
     return _polar(1 - depth + depth * np.abs(np.cos(_angles() * petals / 2)) ** 0.8, _angles())
 
 
+def _cross(split: Split, rng: np.random.Generator) -> Polygon:
+    arm = rng.uniform(0.26, 0.34) if split == "train" else rng.uniform(0.42, 0.50)
+    quarter, turn = np.array([[arm, 1.0], [arm, arm], [1.0, arm]]), np.array([[0, -1], [1, 0]])
+    corners = np.concatenate([quarter @ np.linalg.matrix_power(turn, k) for k in range(4)])
+    return _smooth(_resample(corners), 2)
+
+
+def _crescent(split: Split, rng: np.random.Generator) -> Polygon:
+    bite = rng.uniform(0.85, 1.05) if split == "train" else rng.uniform(0.45, 0.65)
+    horn = rng.uniform(0.85, 0.95)  # radians from the middle of the bite to where it meets the circle
+    back = np.linspace(horn, 2 * np.pi - horn, _STEPS // 2)
+    across = np.linspace(-1, 1, _STEPS // 2)
+    front = np.stack([np.cos(horn) - bite * (1 - across**2), np.sin(horn) * across], 1)
+    return np.concatenate([np.stack([np.cos(back), np.sin(back)], 1), front])
+
+
 def _resample(corners: Polygon) -> Polygon:
     """Points at equal steps along a closed polygon."""
     closed = np.concatenate([corners, corners[:1]])
@@ -129,4 +149,6 @@ OUTLINES: dict[str, Callable[[Split, np.random.Generator], Polygon]] = {
     "leaf": _leaf,
     "bottle": _bottle,
     "blossom": _blossom,
+    "cross": _cross,
+    "crescent": _crescent,
 }

@@ -5,7 +5,8 @@ Light from one side and a contact shadow let an eye tell which of two like objec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,8 +24,11 @@ LOOKS: dict[str, Look] = {
     "leaf": Look(hue=0.32, hue_spread=0.07, patterns=("grain", "stripes")),
     "bottle": Look(hue=0.56, hue_spread=0.07, patterns=("bands", "checker")),
     "blossom": Look(hue=0.83, hue_spread=0.07, patterns=("bands", "noise")),
+    "cross": Look(hue=0.44, hue_spread=0.04, patterns=("dots", "checker")),
+    "crescent": Look(hue=0.69, hue_spread=0.05, patterns=("stripes", "grain")),
 }
-CLASSES: tuple[str, ...] = tuple(LOOKS)
+CLASSES: tuple[str, ...] = tuple(LOOKS)[:6]
+"""Those of the plain world; the other two are drawn in street scenes, which have eight classes."""
 assert set(LOOKS) == set(OUTLINES), "every class has a look and an outline"
 
 MARGIN = 1.35  # canvas half side per outline radius: room for the shadow
@@ -55,7 +59,7 @@ def draw_sprite(
     """Draws an instance of a class.
 
     Args:
-        name: one of `CLASSES`.
+        name: one of `LOOKS`.
         radius: pixels from centre to the farthest point of the outline.
         light: (2,) unit vector in the image plane, towards the light.
     """
@@ -66,6 +70,46 @@ def draw_sprite(
     rgba = np.dstack([np.clip(shaded, 0, 255), alpha * 255]).astype(np.uint8)
     shadow = cv2.GaussianBlur(alpha, (0, 0), 1.5 + 0.07 * radius)
     return Sprite(rgba, (255 * shadow).astype(np.uint8), radius)
+
+
+def draw_crowd(
+    name: str,
+    split: Split,
+    radius: float,
+    photographs: Sequence[str],
+    light: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Sprite:
+    """Draws many small instances of a class, one over the other, as one object.
+
+    Args:
+        name: one of `LOOKS`.
+        radius: pixels from the centre to the farthest point of any of them.
+        photographs: entries of `PHOTOGRAPHS[split]`.
+        light: as in `draw_sprite`.
+    """
+    side = 2 * int(np.ceil(radius * MARGIN)) + 2
+    colours, alpha = np.zeros((side, side, 3), np.float32), np.zeros((side, side, 1), np.float32)
+    for _ in range(int(rng.integers(6, 10))):
+        part = draw_sprite(name, split, radius * rng.uniform(0.3, 0.4), str(rng.choice(photographs)), light, rng)
+        turn, reach = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()) * (radius - part.radius)
+        corner = np.round((side - part.side) / 2 + reach * np.array([np.sin(turn), np.cos(turn)])).astype(int)
+        window = np.s_[corner[0] : corner[0] + part.side, corner[1] : corner[1] + part.side]
+        over = part.rgba[..., 3:].astype(np.float32) / 255
+        bare = alpha[window] == 0  # colours go on past the outline here too
+        colours[window] += np.where(bare, 1, over) * (part.rgba[..., :3] - colours[window])
+        alpha[window] = np.maximum(alpha[window], over)
+    rgba = np.dstack([colours, alpha * 255]).astype(np.uint8)
+    shadow = cv2.GaussianBlur(alpha[..., 0], (0, 0), 1.5 + 0.07 * radius)
+    return Sprite(rgba, (255 * shadow).astype(np.uint8), radius)
+
+
+def drained(sprite: Sprite, rng: np.random.Generator) -> Sprite:
+    """The sprite without most of its colour: its outline says what it could be, its surface does not."""
+    grey = sprite.rgba[..., :3].mean(2, keepdims=True)
+    kept = rng.uniform(0.0, 0.12)
+    colours = (grey + kept * (sprite.rgba[..., :3] - grey)).astype(np.uint8)
+    return replace(sprite, rgba=np.dstack([colours, sprite.rgba[..., 3]]))
 
 
 def _relief_light(alpha: NDArray[np.float32], light: NDArray[np.float64], rng: np.random.Generator) -> NDArray:

@@ -11,7 +11,7 @@ are hidden by more than 30 %; of all (frame, occluder, occludee) triples of `in_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,16 @@ class SyntheticVideo:
     Args:
         scene: everything drawn at random, drawn.
         name: unique within its world.
+        classes: class names by label.
 
     Attributes:
-        classes: class names by label.
-        scene: as given.
+        scene, name, classes: as given.
     """
 
-    classes = CLASSES
-
-    def __init__(self, scene: Scene, name: str) -> None:
+    def __init__(self, scene: Scene, name: str, classes: Sequence[str] = CLASSES) -> None:
         self.scene = scene
         self.name = name
+        self.classes = tuple(classes)
 
     @property
     def height(self) -> int:
@@ -90,9 +89,16 @@ class SyntheticWorld:
         num_frames: of every video.
         num_objects: fewest and most objects of a scene, within 1 to 6.
 
+    Attributes:
+        classes: class names by label.
+        drawn_as: what draws each class, of `sprites.LOOKS`.
+
     Raises:
         InputError: an argument out of range.
     """
+
+    classes: tuple[str, ...] = CLASSES
+    drawn_as: tuple[str, ...] = CLASSES
 
     def __init__(
         self,
@@ -126,7 +132,7 @@ class SyntheticWorld:
             height=self.height,
             width=self.width,
         )
-        return SyntheticVideo(scene, f"{self.split}_{seed:05d}")
+        return SyntheticVideo(scene, f"{self.split}_{seed:05d}", self.classes)
 
     def _backdrop(self, photograph: str, light: np.ndarray, rng: np.random.Generator) -> Backdrop:
         border = max(self.height, self.width) // 6
@@ -153,17 +159,17 @@ class SyntheticWorld:
         members, unit = len(depths), min(self.height / 192, self.width / 320)
         sizes = unit * np.clip(rng.uniform(50, 100) * rng.uniform(0.65, 1.35, members), *SIZES)
         surfaces = rng.permutation(photographs).tolist()  # no two of a group alike, so that each can be known again
-        shared = int(rng.integers(len(CLASSES)))
+        shared = int(rng.integers(len(self.drawn_as)))
         start = rng.uniform(0, np.pi)
         layers = []
         for place, (size, depth) in enumerate(zip(sizes, depths, strict=True)):
-            label = shared if rng.random() < SAME_CLASS else int(rng.integers(len(CLASSES)))
+            label = shared if rng.random() < SAME_CLASS else int(rng.integers(len(self.drawn_as)))
             if members == 1:
                 path = wanderer_path(self.height, self.width, self.num_frames, size, rng)
             else:
                 direction = start + np.pi * (place + rng.uniform(-0.2, 0.2)) / members
                 path = member_path(centre, direction, float(sizes.mean()), rng)
-            sprite = draw_sprite(CLASSES[label], self.split, size / 2, surfaces[place], light, rng)
+            sprite = draw_sprite(self.drawn_as[label], self.split, size / 2, surfaces[place], light, rng)
             layers.append(Layer(sprite, path, label, depth))
         return layers
 

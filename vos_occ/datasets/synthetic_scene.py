@@ -16,12 +16,13 @@ from vos_occ.datasets.synthetic_truth import SyntheticFrame, layer_truth
 
 @dataclass(frozen=True)
 class Layer:
-    """One object: its picture, where it goes, its class index, and its depth (larger is nearer)."""
+    """One object: its picture, where it goes, its class index, its depth (larger is nearer), and whether it is many."""
 
     sprite: Sprite
     path: Path
     label: int
     depth: int
+    crowd: bool = False
 
 
 @dataclass(frozen=True)

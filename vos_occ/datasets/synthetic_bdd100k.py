@@ -1,0 +1,154 @@
+"""A synthetic BDD100K: files and folders as the real one has them (specs/trackers.md 6.2), with exact truth.
+
+    images/seg_track_20/SPLIT/VIDEO/VIDEO-0000001.jpg         videos
+    labels/seg_track_20/bitmasks/SPLIT/VIDEO/VIDEO-0000001.png
+    labels/seg_track_20/{rles,polygons}/SPLIT/VIDEO.json      the same masks as run lengths and as outlines
+    labels/box_track_20/SPLIT/VIDEO.json                      their boxes
+    images/{10k,100k}/SPLIT/NAME.jpg                          single pictures of other scenes
+    labels/ins_seg/bitmasks/SPLIT/NAME.png
+    labels/ins_seg/{rles,polygons}/ins_seg_SPLIT.json
+    labels/det_20/det_SPLIT.json                              their boxes, for the pictures in 100k
+
+The real data set has its boxes for pictures that others are drawn from; here they are for the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vos_occ.datasets.patterns import Split
+from vos_occ.datasets.synthetic import SyntheticVideo
+from vos_occ.datasets.synthetic_export import write_image
+from vos_occ.datasets.synthetic_street import StreetWorld, true_flags, true_result
+from vos_occ.datasets.synthetic_truth import SyntheticFrame
+from vos_occ.results.bdd_bitmask import BddBitmaskWriter
+from vos_occ.results.output import reported, require_new
+from vos_occ.results.scalabel import Extent, ScalabelWriter
+
+CAST = {
+    "pedestrian": "bottle",
+    "rider": "blossom",
+    "car": "brick",
+    "truck": "cross",
+    "bus": "ball",
+    "train": "leaf",
+    "motorcycle": "star",
+    "bicycle": "crescent",
+}
+"""What draws each of the eight classes."""
+
+DISTRACTORS = {"other person": "pedestrian", "other vehicle": "car", "trailer": "truck"}
+
+POOLS: dict[str, Split] = {"train": "train", "val": "heldout"}
+"""Which looks of the synthetic world each split is drawn from: scores are about textures that training has not seen."""
+
+IMAGES_PER_VIDEO = 2
+_IMAGE_SEEDS = 1_000_000  # pictures show none of the scenes of the videos
+_OWN_NAME = re.compile(r"(train|heldout)_\d{5,}(\.json|\.jpg|\.png)?")
+
+
+def write_bdd100k(
+    folder: str | Path, train: Iterable[int], val: Iterable[int], *, overwrite: bool = False, **world: Any
+) -> None:
+    """Writes both splits in the layout of BDD100K: segmentation tracking, and `IMAGES_PER_VIDEO` pictures per video.
+
+    An object of fewer than 16 visible pixels is not there to be seen, and has no label. Distractors and crowds are
+    labelled as BDD100K does: by their category's name in JSON, as class and flag in bitmasks.
+
+    Args:
+        folder: gets the files.
+        train: seeds of training videos.
+        val: seeds of validation videos, drawn from held-back textures and shapes.
+        overwrite: replace what an earlier call wrote; files of other names are left alone.
+        world: further keywords of `SyntheticWorld`.
+
+    Raises:
+        InputError: an argument out of range.
+        OutputExistsError: there are labels of a split, and `overwrite` is off.
+    """
+    folder = Path(folder)
+    seeds = {split: chosen for split, chosen in (("train", tuple(train)), ("val", tuple(val))) if chosen}
+    worlds = {split: StreetWorld(POOLS[split], CAST, DISTRACTORS, **world) for split in seeds}
+    for split in seeds:
+        _make_room(folder, split, overwrite)
+    for split, chosen in seeds.items():
+        for seed in chosen:
+            _write_video(folder, split, worlds[split].video(seed), overwrite)
+        pictures = (_IMAGE_SEEDS + IMAGES_PER_VIDEO * seed + k for seed in chosen for k in range(IMAGES_PER_VIDEO))
+        _write_images(folder, split, [worlds[split].video(seed) for seed in pictures], overwrite)
+
+
+def _make_room(folder: Path, split: str, overwrite: bool) -> None:
+    """Refuses what exists, or removes it: videos and pictures that are found in a folder belong to the data set."""
+    for place in _places(folder, split):
+        require_new(place, overwrite, folder=True)
+        for old in place.iterdir() if place.is_dir() else ():
+            if _OWN_NAME.fullmatch(old.name):
+                with reported(old):
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for name in ("ins_seg/rles/ins_seg", "ins_seg/polygons/ins_seg", "det_20/det"):
+        require_new(folder / "labels" / f"{name}_{split}.json", overwrite, folder=False)
+
+
+def _places(folder: Path, split: str) -> list[Path]:
+    images = [folder / "images" / kind / split for kind in ("seg_track_20", "10k", "100k")]
+    kinds = ("seg_track_20/bitmasks", "seg_track_20/rles", "seg_track_20/polygons", "box_track_20", "ins_seg/bitmasks")
+    return images + [folder / "labels" / kind / split for kind in kinds]
+
+
+def _write_video(folder: Path, split: str, video: SyntheticVideo, overwrite: bool) -> None:
+    labels = folder / "labels"
+    bitmasks = BddBitmaskWriter(
+        labels / "seg_track_20" / "bitmasks" / split / video.name, video.classes, overwrite=overwrite
+    )
+    files: dict[Path, Extent] = {
+        labels / "seg_track_20" / "rles" / split: "rle",
+        labels / "seg_track_20" / "polygons" / split: "poly2d",
+        labels / "box_track_20" / split: "box2d",
+    }
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                ScalabelWriter(
+                    place / f"{video.name}.json", video.classes, video=video.name, extent=extent, overwrite=overwrite
+                )
+            )
+            for place, extent in files.items()
+        ]
+        for frame in video:
+            name = f"{video.name}-{frame.frame_index + 1:07d}.jpg"
+            write_image(folder / "images" / "seg_track_20" / split / video.name / name, frame.image)
+            for writer in (bitmasks, *writers):
+                writer.write(true_result(frame), true_flags(video, frame))
+
+
+def _write_images(folder: Path, split: str, videos: list[SyntheticVideo], overwrite: bool) -> None:
+    labels, names = folder / "labels", [f"{video.name}.jpg" for video in videos]
+    files: dict[Path, Extent] = {
+        labels / "ins_seg" / "rles" / f"ins_seg_{split}.json": "rle",
+        labels / "ins_seg" / "polygons" / f"ins_seg_{split}.json": "poly2d",
+        labels / "det_20" / f"det_{split}.json": "box2d",
+    }
+    classes = (*CAST, *DISTRACTORS)
+    bitmasks = BddBitmaskWriter(labels / "ins_seg" / "bitmasks" / split, classes, names=names, overwrite=overwrite)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                ScalabelWriter(path, classes, video=None, names=names, extent=extent, overwrite=overwrite)
+            )
+            for path, extent in files.items()
+        ]
+        for index, (video, frame) in enumerate(_middle_frames(videos)):
+            for kind in ("10k", "100k"):
+                write_image(folder / "images" / kind / split / names[index], frame.image)
+            for writer in (bitmasks, *writers):
+                writer.write(true_result(frame, index), true_flags(video, frame))
+
+
+def _middle_frames(videos: Iterable[SyntheticVideo]) -> Iterator[tuple[SyntheticVideo, SyntheticFrame]]:
+    return ((video, video[len(video) // 2]) for video in videos)
