@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from eval.masks import MaskTable, find_overlaps
 from eval.readers.mots import parse_mots
 from vos_occ.results import MotsPngWriter, MotsTxtWriter
+from vos_occ.results.mots_objects import AppearanceIds
 from vos_occ.structures import FrameResult, InputError, OutputExistsError, rle
 from vos_occ.structures.errors import UserError
 
@@ -147,3 +149,22 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write"), MotsTxtWriter(tmp_path / "file" / "a.txt") as writer:
         writer.write(FrameResult.empty(0, HEIGHT, WIDTH))
+
+
+def test_tracks_of_a_class_are_numbered_as_they_appear(tmp_path):
+    with MotsTxtWriter(tmp_path / "a.txt", class_ids=[1, 2], renumber=True) as writer:
+        for t, (track_id, label) in enumerate([(70_000, 1), (5, 0), (70_000, 1), (6, 0)]):
+            writer.write(replace(frame(t, [box(0, 0, 2, 2)], [label], [0.5]), track_ids=np.array([track_id])))
+    table = read(tmp_path / "a.txt")
+    assert table.ids.tolist() == [2001, 1001, 2001, 1002] and table.categories.tolist() == [2, 1, 2, 1]
+
+
+def test_a_class_of_more_than_999_tracks_goes_on_with_ids_of_no_class(monkeypatch):
+    """Else a benchmark's run would end in an error after hours."""
+    ids = AppearanceIds("MOTS text", [1, 2])
+    one = frame(0, [box(0, 0, 2, 2)], [0], [0.5])
+    numbered = [ids.of(replace(one, track_ids=np.array([k])))[0] for k in range(1, 1003)]
+    assert numbered[998:] == [(1, 1999), (1, 20000), (1, 20001), (1, 20002)]
+    monkeypatch.setattr("vos_occ.results.mots_objects.MAX_OBJECT_ID", 20_002)
+    with pytest.raises(InputError, match="which the tracks of this video have used up. Keep fewer"):
+        ids.of(replace(one, track_ids=np.array([1003])))

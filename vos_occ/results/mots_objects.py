@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,9 @@ from vos_occ.structures.errors import InputError
 from vos_occ.structures.frame_result import FrameResult
 
 INSTANCES_PER_CLASS = 1000  # an object's id is class id * 1000 + instance number
-MAX_CLASS_ID = np.iinfo(np.uint16).max // INSTANCES_PER_CLASS - 1  # in a 16-bit image
+MAX_OBJECT_ID = int(np.iinfo(np.uint16).max)  # in a 16-bit image
+MAX_CLASS_ID = MAX_OBJECT_ID // INSTANCES_PER_CLASS - 1
+FIRST_FURTHER_ID = 20_000  # above those of classes 1, 2 and 10, all that the benchmarks have
 
 
 def pixel_owners(result: FrameResult) -> NDArray[np.int32]:
@@ -60,13 +63,16 @@ class MotsIds:
         return [self._of(*pair) for pair in zip(result.track_ids.tolist(), result.labels.tolist(), strict=True)]
 
     def _of(self, track_id: int, label: int) -> tuple[int, int]:
+        class_id = self._class_of_track.setdefault(track_id, self._class_id(label))
+        return class_id, self._object_id(track_id, class_id)
+
+    def _object_id(self, track_id: int, class_id: int) -> int:
         if track_id >= INSTANCES_PER_CLASS:
             raise InputError(
                 f"{self._name} holds instance numbers up to {INSTANCES_PER_CLASS - 1}, found track id {track_id}. "
                 "Split the video, or use the JSONL output."
             )
-        class_id = self._class_of_track.setdefault(track_id, self._class_id(label))
-        return class_id, class_id * INSTANCES_PER_CLASS + track_id
+        return class_id * INSTANCES_PER_CLASS + track_id
 
     def _class_id(self, label: int) -> int:
         if self._class_ids is not None and label >= len(self._class_ids):
@@ -78,3 +84,33 @@ class MotsIds:
                 "--classes."
             )
         return class_id
+
+
+class AppearanceIds(MotsIds):
+    """Ids of the tracks of a video of any length: the instances of a class are numbered from 1 as they appear.
+
+    A long video has more tracks than the 999 that the convention has room for in a class, and those of all classes
+    count up to one number. What comes after gets an id of no class of the benchmarks, from 20000 on: evaluators read
+    the class from its own column (TrackEval 1.3.0 and mots_tools f5689df take any whole number as an id).
+    """
+
+    def __init__(self, name: str, class_ids: Sequence[int] | None) -> None:
+        super().__init__(name, class_ids)
+        self._ids: dict[int, int] = {}
+        self._found: Counter[int] = Counter()
+        self._further = FIRST_FURTHER_ID
+
+    def _object_id(self, track_id: int, class_id: int) -> int:
+        if track_id not in self._ids:
+            self._ids[track_id] = self._next(class_id)
+        return self._ids[track_id]
+
+    def _next(self, class_id: int) -> int:
+        self._found[class_id] += 1
+        if self._found[class_id] < INSTANCES_PER_CLASS:
+            return class_id * INSTANCES_PER_CLASS + self._found[class_id]
+        if self._further > MAX_OBJECT_ID:
+            used_up = f"holds ids up to {MAX_OBJECT_ID}, which the tracks of this video have used up"
+            raise InputError(f"{self._name} {used_up}. Keep fewer of them with a higher --score-thr.")
+        self._further += 1
+        return self._further - 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from vos_occ.results.mots_objects import MotsIds, disjoint_masks
+from vos_occ.results.mots_objects import AppearanceIds, MotsIds, disjoint_masks
 from vos_occ.results.output import FrameOrder, reported, require_new, whole_file
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError
@@ -28,6 +28,7 @@ class MotsTxtWriter:
         path: the file to write; the benchmarks want it named after the sequence.
         class_ids: the class id of each label; None takes label + 1. Both benchmarks: 1 car, 2 pedestrian.
         first_frame: number of the first frame; KITTI MOTS 0, MOTSChallenge 1.
+        renumber: number tracks as `AppearanceIds` does, instead of by track id.
         overwrite: replace an existing file.
 
     Raises:
@@ -40,11 +41,12 @@ class MotsTxtWriter:
         class_ids: Sequence[int] | None = None,
         *,
         first_frame: int = 0,
+        renumber: bool = False,
         overwrite: bool = False,
     ) -> None:
         require_new(path, overwrite, folder=False)
         self.path = Path(path)
-        self._ids = MotsIds("MOTS text", class_ids)
+        self._ids = (AppearanceIds if renumber else MotsIds)("MOTS text", class_ids)
         self._first_frame = first_frame
         self._order = FrameOrder()
         self._stack = ExitStack()
