@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 
 from vos_occ.checkpoints.files import Checkpoint, load_checkpoint, load_into
 from vos_occ.models import bilayer  # noqa: F401  (registers the mask and RoI heads)
-from vos_occ.models.video import cmtrack, masktrack  # noqa: F401  (register)
+from vos_occ.models.video import cmtrack, masktrack, pcan  # noqa: F401  (register)
 from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.structures.errors import CheckpointError, InputError
 from vos_occ.training import first_sentence, read_config, require_classes
@@ -97,7 +97,8 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> RoIVi
         raise InputError(f"The config's model cannot be built: {first_sentence(error)}. Correct the config.") from error
     if not isinstance(model, RoIVideoModel):
         raise InputError(
-            f"The config's model is {type(model).__name__}, no video model. Use OccMaskTrackRCNN or OccCMTrackRCNN."
+            f"The config's model is {type(model).__name__}, no video model. "
+            "Use OccMaskTrackRCNN, OccCMTrackRCNN or OccPCAN."
         )
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None

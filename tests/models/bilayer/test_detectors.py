@@ -203,8 +203,8 @@ def test_masks_are_trained_on_proposals_and_true_boxes_and_no_more_than_the_cap(
     def boxes_of(**options) -> Tensor:
         roi_head = detector("base_fcos", roi_head=options).roi_head.train()
         asked = []
-        features = roi_head._mask_features
-        roi_head._mask_features = lambda x, boxes: asked.extend(boxes) or features(x, boxes)
+        features = roi_head.mask_features
+        roi_head.mask_features = lambda x, boxes: asked.extend(boxes) or features(x, boxes)
         x = tuple(torch.randn(1, 32, -(-128 // s), -(-160 // s)) for s in (8, 16, 32, 64, 128))
         roi_head.loss(x, [InstanceData(bboxes=shifted.clone(), scores=torch.ones(12))], samples)
         return asked[0]

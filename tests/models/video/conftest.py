@@ -22,14 +22,35 @@ from torch import Tensor
 
 from vos_occ.datasets.pairs import pack_pair
 from vos_occ.datasets.sample import Sample
-from vos_occ.datasets.synthetic import SyntheticFrame, SyntheticWorld
+from vos_occ.datasets.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
+from vos_occ.inference.load import build_model
 from vos_occ.models.video.cmtrack import OccCMTrackRCNN
+from vos_occ.models.video.pcan import OccPCAN
 
 CMTRACK = {
     "type": "OccCMTrackRCNN",
     "calibration": {"type": "TemporalCalibration", "channels": 16, "patch_size": 5},
 }
 """What makes a CMTrack R-CNN of the tiny model's config."""
+
+PCAN = {
+    "type": "OccPCAN",
+    "track_head.type": "OccQuasiDenseTrackHead",
+    "track_head.embed_head": {
+        "_delete_": True,
+        "type": "OccQuasiDenseEmbedHead",
+        "num_convs": 1,
+        "in_channels": 16,
+        "conv_out_channels": 16,
+        "fc_out_channels": 32,
+        "embed_channels": 16,
+        "norm_cfg": {"type": "GN", "num_groups": 4},
+    },
+    "refine_head": {"type": "PrototypeRefineHead", "in_channels": 16, "conv_channels": 16, "num_pos": 4, "num_neg": 4},
+    "frame_attention": {"type": "PrototypeAttention", "channels": 16, "num_prototypes": 8},
+    "tracker": {"init_score": 0.3},
+}
+"""What makes a PCAN of the tiny model's config."""
 
 MMDET_TYPES = {
     "OccMaskTrackRCNN": "MaskTrackRCNN",
@@ -53,6 +74,39 @@ def mmdets_config(config: Any) -> Any:
 def build_tiny_cmtrack(build_tiny_model: Callable) -> Callable[..., OccCMTrackRCNN]:
     """`build_tiny_cmtrack(changes)`: the tiny model as a CMTrack R-CNN, its warps as random as the rest."""
     return lambda changes=None: build_tiny_model(CMTRACK | (changes or {}))
+
+
+@pytest.fixture(scope="session")
+def tiny_pcan_config(tiny_model_config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """`tiny_pcan_config({"stage": "mask"})`: a fresh config of the tiny model as a PCAN."""
+
+    def changed(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        config = tiny_model_config(PCAN | (changes or {}))
+        return {key: value for key, value in config.items() if key not in ("memory", "association")}
+
+    return changed
+
+
+@pytest.fixture(scope="session")
+def build_tiny_pcan(tiny_pcan_config: Callable[..., dict[str, Any]]) -> Callable[..., OccPCAN]:
+    """`build_tiny_pcan({"stage": "mask"})`: an `OccPCAN` with random weights that find, track and refine something."""
+
+    def build(changes: dict[str, Any] | None = None) -> OccPCAN:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = build_model(tiny_pcan_config(changes), CLASSES)
+            model.init_weights()
+        detector = model.detector
+        for layer, factor in (
+            (detector.rpn_head.rpn_cls, 10),
+            (detector.rpn_head.rpn_reg, 10),
+            (detector.roi_head.bbox_head.fc_cls, 15),
+            (model.track_head.embed_head.fc_embed, 30),
+        ):
+            layer.weight.data.mul_(factor)
+        return model
+
+    return build
 
 
 @pytest.fixture(scope="session")

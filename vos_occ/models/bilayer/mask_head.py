@@ -172,6 +172,10 @@ class BilayerMaskHead(BaseModule):
             present.add("hidden")
         return tuple(name for name in OUTPUTS if name in present)
 
+    def occlusion_aware(self, roi_feats: Tensor) -> Tensor:
+        """What the occludee's layer reads of (N, C, S, S) RoI features: they and the occluder's, where these guide."""
+        return roi_feats + self.occluder_layer(roi_feats) if self.guidance else roi_feats
+
     def forward(self, roi_feats: Tensor, outputs: Collection[str] | None = None) -> BilayerPrediction:
         """Predict for N RoIs; N = 0 keeps every parameter in the graph.
 

@@ -11,6 +11,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 # isort: split
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +35,27 @@ INFERENCE_OUTPUTS = ("occludee_mask", "occluder_mask", "hidden")
 
 MASK_ROIS_AT_ONCE = 25
 """At most so many go through the mask head together at test time: its maps of 100 fill 80 MB, those of 25 a cache."""
+
+
+@dataclass(frozen=True)
+class TrainingMasks:
+    """The N RoIs that train the masks of a batch, image after image, and what was predicted for them.
+
+    Attributes:
+        boxes: per image (n, 4) xyxy in network pixels.
+        gt_indices: per image (n,) int64, the object of each.
+        features: (N, C, S, S) RoI features of the mask branch.
+        prediction: logits, of each object's own class.
+        targets: of the outputs that were asked for.
+        labels: (N,) int64.
+    """
+
+    boxes: list[Tensor]
+    gt_indices: list[Tensor]
+    features: Tensor
+    prediction: BilayerPrediction
+    targets: BilayerTargets
+    labels: Tensor
 
 
 @MODELS.register_module()
@@ -126,23 +148,43 @@ class BilayerRoIHead(StandardRoIHead):
         Returns:
             {"loss_mask": losses by name, and the numbers of `training_measures` for the log}.
         """
+        masks = self.training_masks(x, sampling_results, batch_gt_instances, batch_img_metas)
+        return {"loss_mask": self.losses_of(masks)}
+
+    def training_masks(
+        self,
+        x: tuple[Tensor, ...],
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict] | None = None,
+        outputs: Collection[str] | None = None,
+    ) -> TrainingMasks:
+        """What the mask head says of the positive RoIs, and what it should say; arguments as of `mask_loss`.
+
+        Args:
+            outputs: Which outputs are predicted and have targets; None: all that the head has.
+        """
         metas = batch_img_metas or [{}] * len(batch_gt_instances)
-        boxes, gt_indices = self._training_rois(sampling_results, batch_gt_instances)
-        prediction = self.mask_head(self._mask_features(x, boxes))
+        boxes, gt_indices = self.training_rois(sampling_results, batch_gt_instances)
+        features = self.mask_features(x, boxes)
+        prediction = self.mask_head(features, outputs=outputs)
         targets = self.target_builder(
             boxes,
             gt_indices,
             batch_gt_instances,
             [meta.get("scale_factor", (1.0, 1.0)) for meta in metas],
-            self.mask_head.outputs,
+            self.mask_head.outputs if outputs is None else outputs,
         )
-        self._watch_occluders(targets)
         labels = torch.cat([gt.labels[i] for gt, i in zip(batch_gt_instances, gt_indices, strict=True)])
-        prediction = prediction.select_class(labels)
-        losses = self.mask_losses(prediction, targets, labels)
-        return {"loss_mask": losses | training_measures(prediction, targets)}
+        return TrainingMasks(boxes, gt_indices, features, prediction.select_class(labels), targets, labels)
 
-    def _training_rois(
+    def losses_of(self, masks: TrainingMasks) -> dict[str, Tensor]:
+        """Losses by name, and the numbers of `training_measures` for the log."""
+        self._watch_occluders(masks.targets)
+        losses = self.mask_losses(masks.prediction, masks.targets, masks.labels)
+        return losses | training_measures(masks.prediction, masks.targets)
+
+    def training_rois(
         self, sampling_results: list[SamplingResult], gt_instances: list[InstanceData]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Boxes (n, 4) that train the mask head, image by image, and the index (n,) of each one's object."""
@@ -152,6 +194,9 @@ class BilayerRoIHead(StandardRoIHead):
             if self.train_on_gt_boxes_only:
                 candidates = get_box_tensor(gt.bboxes)
                 indices = torch.arange(len(candidates), device=candidates.device)
+            if "mask_known" in gt:  # of data that has boxes only, no mask is learned
+                known = torch.as_tensor(gt.mask_known, device=candidates.device)[indices]
+                candidates, indices = candidates[known], indices[known]
             if len(candidates) > self.max_mask_rois:
                 chosen = torch.randperm(len(candidates), device=candidates.device)[: self.max_mask_rois].sort().values
                 candidates, indices = candidates[chosen], indices[chosen]
@@ -197,10 +242,16 @@ class BilayerRoIHead(StandardRoIHead):
         Returns:
             Predictions of all N = sum(n) RoIs, image after image; `split` cuts them.
         """
-        roi_feats = self._mask_features(feats, boxes)
+        chosen = None if labels is None else torch.cat(list(labels))
+        return self.predict_from(self.mask_features(feats, boxes), chosen, outputs)
+
+    def predict_from(
+        self, roi_feats: Tensor, labels: Tensor | None = None, outputs: Collection[str] = INFERENCE_OUTPUTS
+    ) -> BilayerPrediction:
+        """`predict_masks` of N RoIs by their features (N, C, S, S) from `mask_features`, and their labels (N,)."""
         predictions = [self.mask_head(part, outputs=outputs) for part in roi_feats.split(MASK_ROIS_AT_ONCE)]
         if labels is not None:
-            parts = torch.cat(list(labels)).split(MASK_ROIS_AT_ONCE)
+            parts = labels.split(MASK_ROIS_AT_ONCE)
             predictions = [p.select_class(part) for p, part in zip(predictions, parts, strict=True)]
         return _joined(predictions)
 
@@ -239,7 +290,7 @@ class BilayerRoIHead(StandardRoIHead):
             results.masks = paste_masks(part.occludee_mask, results.bboxes, height, width, threshold)
         return results_list
 
-    def _mask_features(self, feats: tuple[Tensor, ...], boxes: Sequence[Tensor]) -> Tensor:
+    def mask_features(self, feats: tuple[Tensor, ...], boxes: Sequence[Tensor]) -> Tensor:
         """RoI features (N, C, S, S) of the mask branch."""
         roi_feats = self.mask_roi_extractor(feats[: self.mask_roi_extractor.num_inputs], bbox2roi(list(boxes)))
         return self.shared_head(roi_feats) if self.with_shared_head else roi_feats
