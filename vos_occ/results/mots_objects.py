@@ -14,6 +14,7 @@ from vos_occ.structures.frame_result import FrameResult
 
 INSTANCES_PER_CLASS = 1000  # an object's id is class id * 1000 + instance number
 MAX_OBJECT_ID = int(np.iinfo(np.uint16).max)  # in a 16-bit image
+IGNORE_CLASS = 10  # of regions that are not scored, all of them object 10000
 MAX_CLASS_ID = MAX_OBJECT_ID // INSTANCES_PER_CLASS - 1
 FIRST_FURTHER_ID = 20_000  # above those of classes 1, 2 and 10, all that the benchmarks have
 
@@ -39,6 +40,11 @@ def disjoint_masks(result: FrameResult) -> list[rle.Rle]:
         whole = own.sum() == crop.sum()
         masks.append(mask if whole else rle.encode_box(own, x0, y0, result.height, result.width))
     return masks
+
+
+def ignore_region(ignored: rle.Rle, result: FrameResult) -> NDArray[np.bool_]:
+    """(height, width), where a region to be ignored is no object's."""
+    return rle.decode(ignored) & (pixel_owners(result) == 0)
 
 
 class MotsIds:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vos_occ.results.mots_objects import MotsIds, pixel_owners
+from vos_occ.results.mots_objects import IGNORE_CLASS, INSTANCES_PER_CLASS, MotsIds, ignore_region, pixel_owners
 from vos_occ.results.output import FrameOrder, require_new
 from vos_occ.results.png_folder import frame_name, remove_numbered, write_png
 from vos_occ.structures.frame_result import FrameResult
+from vos_occ.structures.rle import Rle
 
 
 class MotsPngWriter:
@@ -39,8 +40,12 @@ class MotsPngWriter:
     def __repr__(self) -> str:
         return f"MotsPngWriter({str(self.folder)!r})"
 
-    def write(self, result: FrameResult) -> Path:
+    def write(self, result: FrameResult, ignored: Rle | None = None) -> Path:
         """Write one frame, also an empty one.
+
+        Args:
+            result: the frame.
+            ignored: of ground truth: the region that is not scored.
 
         Raises:
             InputError: if a track id or class id does not fit into the format.
@@ -48,6 +53,8 @@ class MotsPngWriter:
         """
         values = [0, *(value for _, value in self._ids.of(result))]
         image = np.array(values, np.uint16)[pixel_owners(result)]
+        if ignored is not None:
+            image[ignore_region(ignored, result)] = IGNORE_CLASS * INSTANCES_PER_CLASS
         self._order.advance(result.frame_index)
         if not self._started:
             remove_numbered(self.folder)

@@ -8,13 +8,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from vos_occ.results.mots_objects import AppearanceIds, MotsIds, disjoint_masks
+from vos_occ.results.mots_objects import (
+    IGNORE_CLASS,
+    INSTANCES_PER_CLASS,
+    AppearanceIds,
+    MotsIds,
+    disjoint_masks,
+    ignore_region,
+)
 from vos_occ.results.output import FrameOrder, reported, require_new, whole_file
 from vos_occ.structures import rle
 from vos_occ.structures.errors import InputError
 from vos_occ.structures.frame_result import FrameResult
-
-IGNORE_CLASS = 10  # a line of this class is a region that is not scored
 
 
 class MotsTxtWriter:
@@ -68,8 +73,12 @@ class MotsTxtWriter:
     def __repr__(self) -> str:
         return f"MotsTxtWriter({str(self.path)!r})"
 
-    def write(self, result: FrameResult) -> None:
+    def write(self, result: FrameResult, ignored: rle.Rle | None = None) -> None:
         """Add one frame; frames without objects may be left out.
+
+        Args:
+            result: the frame.
+            ignored: of ground truth: the region that is not scored.
 
         Raises:
             InputError: if a track id or class id does not fit into the format.
@@ -87,6 +96,9 @@ class MotsTxtWriter:
             for (class_id, object_id), mask in zip(ids, disjoint_masks(result), strict=True)
             if rle.area(mask)
         ]
+        if ignored is not None and (region := ignore_region(ignored, result)).any():
+            counts = rle.encode(region)["counts"]
+            lines.append(f"{frame} {IGNORE_CLASS * INSTANCES_PER_CLASS} {IGNORE_CLASS} {height} {width} {counts}\n")
         with reported(self.path):
             self._open().writelines(lines)
 
