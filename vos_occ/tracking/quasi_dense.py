@@ -36,7 +36,8 @@ class QuasiDenseRules:
         nms_backdrop_iou: a detection below `obj_score` is a duplicate if its IoU with a higher one of any class is
             above this; and so is one that would become a backdrop.
         nms_class_iou: as above, for detections of at least `obj_score`.
-        with_cats: detections only match tracks and backdrops of their own class.
+        with_cats: detections only match tracks and backdrops of their own class. They compete with all classes: of
+            two objects that look the same, each of a class of its own, neither fits its track by more than .5.
         retain_frames: a track unseen for so many frames is forgotten.
         retain_backdrops: frames for which backdrops are remembered; 0 for none.
         momentum: share of the new embedding in the remembered one, in (0, 1]; that of `TrackMemory` is the old one's.
@@ -144,7 +145,10 @@ class QuasiDenseMemory:
         return self.tracks.nbytes + self.backdrops.nbytes + sum(tensor.nbytes for tensor in self._payload.values())
 
     def payload(self, name: str) -> Tensor:
-        """(K, ...) what each track carries, aligned with the rows of `tracks`. KeyError before the first track."""
+        """(K, ...) what each track carries, aligned with the rows of `tracks`; valid until the next `update`.
+
+        KeyError before the first track.
+        """
         return self._payload[name]
 
     def recall(self, name: str, association: Association, own: Tensor) -> Tensor:
@@ -237,15 +241,20 @@ class QuasiDenseMemory:
     def _store(self, before: Tensor, track_ids: Tensor, payload: dict[str, Tensor]) -> None:
         """Writes the payload of (T,) detections, -1 for those that were refused, after the rows have changed."""
         now, given = self.tracks.track_ids, track_ids > 0
-        survives = torch.isin(now, before)
-        source, target = torch.searchsorted(before, now[survives]), torch.searchsorted(now, track_ids[given])
-        for name, values in (self._payload | payload).items():
-            rows = values.new_zeros(len(now), *values.shape[1:])
-            if name in self._payload:
-                rows[survives] = self._payload[name][source]
-            if name in payload:
-                rows[target] = payload[name][given].detach()
-            self._payload[name] = rows
+        before = before.to(now.device)  # of a new memory it is not that of the detections
+        if not torch.equal(before, now):
+            self._realign(before, now)
+        rows = torch.searchsorted(now, track_ids[given])
+        for name, values in payload.items():
+            carried = self._payload.setdefault(name, values.new_zeros(len(now), *values.shape[1:]))
+            carried[rows] = values[given].detach()
+
+    def _realign(self, before: Tensor, now: Tensor) -> None:
+        """Moves the payload of the tracks with ids `before` to where the rows of those with ids `now` are."""
+        survivors = torch.searchsorted(before, now[torch.isin(now, before)])
+        for name, carried in self._payload.items():
+            fresh = carried.new_zeros(len(now) - len(survivors), *carried.shape[1:])  # new ids are higher than old ones
+            self._payload[name] = torch.cat([carried[survivors], fresh])
 
     def _remember(self, embeddings: Tensor, labels: Tensor, frame_index: int) -> None:
         """Adds backdrops, and drops those that are too old or too many."""
