@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A config of mmtrack 0.x (MaskTrack R-CNN, QDTrack) as one of ours: tools/convert_config.py IN.py OUT.py.
+"""A config of mmtrack or mmdet 3.x (MaskTrack R-CNN, QDTrack) as one of ours: tools/convert_config.py IN.py OUT.py.
 
 The config is read, not run. What has no place here is listed, on the terminal and on top of OUT.py.
 """

@@ -1,4 +1,4 @@
-"""Configs of mmtrack 0.x as ours: read without running them, mapped key by key, what has no place here listed."""
+"""Configs of mmtrack and mmdet 3.x as ours: read without running them, mapped key by key, what has no place listed."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def convert_data(data: Section) -> tuple[dict[str, Any], dict[str, Any]]:
 def _pairs(train: Section, images: dict[str, Any]) -> tuple[dict[str, Any] | None, tuple[str, ...] | None]:
     """`FramePairs`, and its classes; None of a dataset that is not YouTube-VIS."""
     pipeline = _pipeline(train.take("pipeline", []), train.place("pipeline"), train.conversion, images)
-    classes = _classes(train)
+    classes = youtube_vis_classes(train)
     if classes is None:
         train.refuse("only YouTube-VIS data is converted; name `classes` and `train_dataloader` as configs/demo does")
         return None, None
@@ -91,7 +91,7 @@ def _pairs(train: Section, images: dict[str, Any]) -> tuple[dict[str, Any] | Non
 def _test_dataset(dataset: Section, images: dict[str, Any]) -> dict[str, Any] | None:
     _pipeline(dataset.take("pipeline", []), dataset.place("pipeline"), dataset.conversion, images)
     dataset.expect("ref_img_sampler", None, why="a video model sees the frames one by one")
-    if _classes(dataset) is None:
+    if youtube_vis_classes(dataset) is None:
         dataset.refuse("only YouTube-VIS data is converted")
         return None
     found = {"ann_file": dataset.take("ann_file"), "image_root": dataset.take("img_prefix")}
@@ -100,15 +100,16 @@ def _test_dataset(dataset: Section, images: dict[str, Any]) -> dict[str, Any] | 
     return found
 
 
-def _classes(dataset: Section) -> tuple[str, ...] | None:
+def youtube_vis_classes(dataset: Section) -> tuple[str, ...] | None:
     """Those that the config names, or of YouTube-VIS by its year, as mmdet has them; None of another dataset."""
     if "type" not in dataset:
         return None
     if (kind := dataset.take("type")) != "YouTubeVISDataset":
         dataset.conversion.leave_out(dataset.place("type"), kind, "only YouTube-VIS data is converted")
         return None
-    if "classes" in dataset:
-        if isinstance(names := dataset.take("classes"), str):  # a file of them
+    metainfo = dataset.section("metainfo")  # of mmdet 3.x
+    if "classes" in dataset or "classes" in metainfo:
+        if isinstance(names := dataset.take("classes", metainfo.take("classes")), str):  # a file of them
             dataset.conversion.leave_out(dataset.place("classes"), names, "name the classes themselves")
             return None
         return tuple(names)

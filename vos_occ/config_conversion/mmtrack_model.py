@@ -1,18 +1,18 @@
-"""`model` of an mmtrack 0.x config under our names: MaskTrack R-CNN, and of QDTrack its detector.
+"""`model` of a config of mmtrack 0.x or mmdet 3.x under our names: MaskTrack R-CNN and QDTrack.
 
-Source: specs/trackers.md 1.1 to 1.3.
+Source: specs/trackers.md 1.1 to 1.3, 3.1.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from vos_occ.config_conversion.quasi_dense import quasi_dense_head, quasi_dense_rules
 from vos_occ.config_conversion.section import Conversion, Section
 
-FPN_STRIDES = [4, 8, 16, 32]
-QDTRACK = (
-    "the quasi-dense embedding and its tracker are not here; embedding and association of MaskTrack R-CNN stand in "
-    "their place, which is another model"
+NO_MASKS = (
+    "QDTrack has boxes and no masks: this is PCAN's first stage, which trains and cannot be run on videos. See "
+    "configs/pcan for the stages that add masks."
 )
 RELU_LAST = (
     "The embedding ends with a ReLU, as mmtrack's (relu_last=True); the original MaskTrack R-CNN has none there."
@@ -29,23 +29,22 @@ def convert_model(model: Section) -> dict[str, Any]:
     pretrained = model.section("pretrains")  # mmtrack before 0.6
     detector = _detector(model.section("detector"), pretrained.take("detector"), has_masks=kind == "MaskTrackRCNN")
     pretrained.close()
-    converted: dict[str, Any] = {"type": "OccMaskTrackRCNN", "detector": detector}
+    track_head, tracker = model.section("track_head"), model.section("tracker")
     if kind == "MaskTrackRCNN":
-        converted["track_head"] = _track_head(model.section("track_head"))
-        converted |= _tracker(model.section("tracker"))
+        converted = {"type": "OccMaskTrackRCNN", "detector": detector, "track_head": _track_head(track_head)}
+        converted |= _tracker(tracker)
     else:
-        model.section("track_head").refuse(QDTRACK)
-        model.section("tracker").refuse(QDTRACK)
-        converted["track_head"] = _own_track_head()
+        converted = {"type": "OccPCAN", "stage": "box", "detector": detector}
+        converted |= {"track_head": quasi_dense_head(track_head), "tracker": quasi_dense_rules(tracker)}
+        model.conversion.note(NO_MASKS)
     for name in ("motion", "reid"):
-        model.section(name).refuse("MaskTrack R-CNN has no such part")
+        model.section(name).refuse("this model has no such part")
     model.close()
     return converted
 
 
 def _detector(detector: Section, pretrained: str | None, *, has_masks: bool) -> dict[str, Any]:
-    kinds = ("MaskRCNN",) if has_masks else ("FasterRCNN", "MaskRCNN")
-    has_masks = detector.kind(*kinds) == "MaskRCNN"
+    detector.kind("MaskRCNN" if has_masks else "FasterRCNN")
     init_cfg = detector.take("init_cfg")
     if pretrained is not None and init_cfg is None:
         init_cfg = {"type": "Pretrained", "checkpoint": pretrained}
@@ -57,17 +56,17 @@ def _detector(detector: Section, pretrained: str | None, *, has_masks: bool) -> 
         "train_cfg": detector.take("train_cfg"),
         "test_cfg": detector.take("test_cfg"),
     }
-    if not has_masks:
-        converted["train_cfg"]["rcnn"]["mask_size"] = 28
-        converted["test_cfg"]["rcnn"]["mask_thr_binary"] = 0.5
-        detector.conversion.note("The detector had no masks; the plain mask head of Mask R-CNN was added to it.")
     detector.close()
     return converted
 
 
 def _roi_head(roi_head: Section, *, has_masks: bool) -> dict[str, Any]:
     roi_head.kind("StandardRoIHead")
-    box_head = roi_head.take("bbox_head")
+    converted = {
+        "type": "BilayerRoIHead",
+        "bbox_roi_extractor": roi_head.take("bbox_roi_extractor"),
+        "bbox_head": roi_head.take("bbox_head"),
+    }
     if has_masks:
         mask_head = roi_head.section("mask_head")
         mask_head.kind("FCNMaskHead")
@@ -77,17 +76,8 @@ def _roi_head(roi_head: Section, *, has_masks: bool) -> dict[str, Any]:
         loss = {"type": "CrossEntropyLoss", "use_mask": True, "loss_weight": 1.0}
         mask_head.expect("loss_mask", loss, why="masks are trained by binary cross-entropy of weight 1")
         mask_head.close()
-        extractor = roi_head.take("mask_roi_extractor")
-    else:
-        kept = {"num_convs": 4, "in_channels": 256, "conv_out_channels": 256, "num_classes": box_head["num_classes"]}
-        extractor = _extractor(14)
-    converted = {
-        "type": "BilayerRoIHead",
-        "bbox_roi_extractor": roi_head.take("bbox_roi_extractor"),
-        "bbox_head": box_head,
-        "mask_roi_extractor": extractor,
-        "mask_head": {"type": "PlainMaskHead", **kept},
-    }
+        converted["mask_roi_extractor"] = roi_head.take("mask_roi_extractor")
+        converted["mask_head"] = {"type": "PlainMaskHead", **kept}
     roi_head.close()
     return converted
 
@@ -127,33 +117,6 @@ def _tracker(tracker: Section) -> dict[str, Any]:
     return {
         "memory": {"max_tracks": 512, "retain_frames": retained, "label_memory": "last", "confirm_after": 1},
         "association": {"method": "greedy", **weights},
-    }
-
-
-def _own_track_head() -> dict[str, Any]:
-    """That of MaskTrack R-CNN."""
-    assigner = {"type": "MaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "min_pos_iou": 0.5}
-    sampler = {"type": "RandomSampler", "num": 128, "pos_fraction": 0.25, "neg_pos_ub": -1, "add_gt_as_proposals": True}
-    return {
-        "type": "OccRoITrackHead",
-        "roi_extractor": _extractor(7),
-        "embed_head": {
-            "type": "OccRoIEmbedHead",
-            "num_fcs": 2,
-            "in_channels": 256,
-            "fc_out_channels": 1024,
-            "roi_feat_size": 7,
-        },
-        "train_cfg": {"assigner": {**assigner, "match_low_quality": True}, "sampler": sampler},
-    }
-
-
-def _extractor(size: int) -> dict[str, Any]:
-    return {
-        "type": "SingleRoIExtractor",
-        "roi_layer": {"type": "RoIAlign", "output_size": size, "sampling_ratio": 0},
-        "out_channels": 256,
-        "featmap_strides": FPN_STRIDES,
     }
 
 

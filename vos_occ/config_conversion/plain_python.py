@@ -120,9 +120,17 @@ class _Reader:
         return _assigned_name(statement) == "_base_"
 
     def take(self, statement: ast.stmt) -> None:
-        """One statement: an assignment, or a docstring."""
+        """One statement: an assignment, a change of what was assigned, or a docstring."""
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             return
+        try:
+            if self._changes(statement):
+                return
+        except (TypeError, ValueError, KeyError) as error:
+            text = ast.unparse(statement)
+            raise InputError(
+                f"Config '{self._path}', line {statement.lineno}: `{text[:80]}` fails: {error}."
+            ) from error
         name = _assigned_name(statement)
         if name is None or not isinstance(statement, ast.Assign):
             raise self._refused(statement)
@@ -132,6 +140,50 @@ class _Reader:
             self.helpers |= inherited
         else:
             self.names[name] = value
+
+    def _changes(self, statement: ast.stmt) -> bool:
+        """Does `x.update(...)`, `x.pop("a")`, `x["a"] = ...` and `del x`, by which mmdet 3.x changes its bases."""
+        if isinstance(statement, ast.Delete):
+            for target in statement.targets:
+                self._delete(target)
+            return True
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Subscript):
+            place = statement.targets[0]
+            self._dict_at(place.value)[self._index(place.slice)] = self.value(statement.value)
+            return True
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            return False
+        if call.func.attr not in ("update", "pop"):
+            return False
+        changed, arguments = self._dict_at(call.func.value), [self.value(argument) for argument in call.args]
+        if call.func.attr == "pop":
+            changed.pop(*arguments)
+        else:
+            changed.update(*arguments, **{word.arg: self.value(word.value) for word in call.keywords if word.arg})
+        return True
+
+    def _delete(self, node: ast.expr) -> None:
+        """`del x`, or `del _base_.x`: what is in the base is then not merged."""
+        if isinstance(node, ast.Name):
+            self.names.pop(node.id, None)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_base_":
+            self.base.pop(node.attr, None)
+        else:
+            raise self._refused(node)
+
+    def _dict_at(self, node: ast.expr) -> dict[Any, Any]:
+        """A dict of this file itself, to be changed."""
+        found: Any = None
+        if isinstance(node, ast.Name):
+            found = self.names.get(node.id)
+        elif isinstance(node, ast.Attribute):
+            found = self._dict_at(node.value).get(node.attr)
+        elif isinstance(node, ast.Subscript):
+            found = self._dict_at(node.value).get(self._index(node.slice))
+        if not isinstance(found, dict):
+            raise self._refused(node)
+        return found
 
     def value(self, node: ast.expr) -> Any:
         """What an expression stands for."""

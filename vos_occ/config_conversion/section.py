@@ -44,7 +44,7 @@ class Section:
 
     def __init__(self, values: Mapping[str, Any] | None, path: str, conversion: Conversion) -> None:
         if values is not None and not isinstance(values, Mapping):
-            raise InputError(f"`{path}` should be a dict, found {values!r}. Is it a config of mmtrack 0.x?")
+            raise InputError(f"`{path}` should be a dict, found {values!r}. Is it a config of mmtrack or mmdet 3.x?")
         self._values = {name: value for name, value in (values or {}).items() if name != "_scope_"}
         self.path = path
         self.conversion = conversion
