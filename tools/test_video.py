@@ -24,9 +24,9 @@ from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from eval.readers.ytvis import YtvisDataset
+    from vos_occ.inference.resumable import BenchmarkRun
     from vos_occ.inference.shares import Worker
     from vos_occ.inference.video_files import VideoFiles
-    from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -68,6 +68,7 @@ def files_of(args: argparse.Namespace) -> VideoFiles:
 
 def test(args: argparse.Namespace) -> None:
     from eval.readers.ytvis import read_ytvis
+    from vos_occ.inference.benchmark import ytvis_run
     from vos_occ.inference.load import load
     from vos_occ.inference.shares import Worker
     from vos_occ.results.output import require_new
@@ -88,7 +89,7 @@ def test(args: argparse.Namespace) -> None:
     )
     if args.score_thr is not None:
         model.score_threshold = args.score_thr
-    path = run_videos(args, model, dataset, files.image_root, worker)
+    path = run_videos(args, ytvis_run(model, dataset, files.image_root, args.out), worker)
     worker.leave()
     if not worker.is_first:
         return
@@ -104,32 +105,19 @@ def test(args: argparse.Namespace) -> None:
         print(f"{files.ann_file} annotates no object, so there is nothing to score by {protocol}.")
 
 
-def run_videos(
-    args: argparse.Namespace, model: OccMaskTrackRCNN, dataset: YtvisDataset, image_root: Path, worker: Worker
-) -> Path:
-    """Runs the model over this process's share of the videos, with a progress bar; answers with results.json."""
-    from vos_occ.inference.benchmark import is_done, run_dataset
+def run_videos(args: argparse.Namespace, run: BenchmarkRun, worker: Worker) -> Path:
+    """Runs this process's share of the videos, with a progress bar; answers with the results' path."""
     from vos_occ.inference.progress import frames_bar
     from vos_occ.inference.stopping import StopSignals
 
-    to_do = [video for video in worker.share(dataset.videos) if not (args.resume and is_done(args.out, video))]
     with StopSignals() as stop, frames_bar(args.quiet or not worker.is_first) as progress:
-        task = progress.add_task("frames", total=sum(video.length for video in to_do))
+        task = progress.add_task("frames", total=sum(video.length for video in run.to_do(worker, args.resume)))
 
         def after_frame(_: object) -> None:
             progress.advance(task)
             stop.check(f"The videos that are done are in '{args.out}'. Go on with --resume.")
 
-        return run_dataset(
-            model,
-            dataset,
-            image_root,
-            args.out,
-            overwrite=args.overwrite,
-            resume=args.resume,
-            worker=worker,
-            on_frame=after_frame,
-        )
+        return run.run(overwrite=args.overwrite, resume=args.resume, worker=worker, on_frame=after_frame)
 
 
 def print_scores(dataset: YtvisDataset, out: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eval.readers.ytvis import Video, YtvisDataset
 from vos_occ.datasets.images import read_frame
-from vos_occ.inference.resumable import Timed, header_of, results_of, run_videos
+from vos_occ.inference.resumable import BenchmarkRun, Timed, header_of, model_and_videos, results_of
 from vos_occ.inference.shares import Worker
 from vos_occ.media import Frame
 from vos_occ.results.jsonl import JsonlWriter
@@ -56,16 +54,22 @@ def run_dataset(
             the run to resume is another one.
         OutputExistsError: results exist, and `overwrite` and `resume` are off.
     """
-    return run_videos(
+    run = ytvis_run(model, dataset, image_root, out)
+    return run.run(overwrite=overwrite, resume=resume, worker=worker, on_frame=on_frame)
+
+
+def ytvis_run(model: VideoModel, dataset: YtvisDataset, image_root: str | Path, out: str | Path) -> BenchmarkRun[Video]:
+    """What `run_dataset` runs.
+
+    Raises:
+        InputError: a class of the model is not a category of the dataset.
+    """
+    return BenchmarkRun(
         model,
         dataset.videos,
         YtvisFiles(model, dataset, Path(out)),
         partial(frames_of, image_root=Path(image_root)),
         description_of(model, dataset),
-        overwrite=overwrite,
-        resume=resume,
-        worker=worker,
-        on_frame=on_frame,
     )
 
 
@@ -92,8 +96,8 @@ class YtvisFiles:
         require_free(self._dataset, self.out, overwrite)
 
     def is_done(self, video: Video) -> bool:
-        """See `is_done`."""
-        return is_done(self.out, video)
+        """Whether both files of a video are there; the shard is written when the other is whole."""
+        return shard_path(self.out / "shards", video.id).is_file() and jsonl_path(self.out, video.id).is_file()
 
     def write(self, video: Video, results: Iterable[Timed]) -> None:
         """See `write_video`."""
@@ -130,20 +134,10 @@ def write_video(model: VideoModel, video: Video, category_ids: list[int], out: P
     write_shard(out / "shards", video.id, tracks.entries(), overwrite=True)
 
 
-def is_done(out: Path, video: Video) -> bool:
-    """Whether both files of a video are there; the shard is written when the other is whole."""
-    return shard_path(out / "shards", video.id).is_file() and jsonl_path(out, video.id).is_file()
-
-
 def description_of(model: VideoModel, dataset: YtvisDataset) -> dict[str, object]:
     """What must be the same for the videos of one results.json."""
     videos = [(video.id, video.width, video.height, *video.file_names) for video in dataset.videos]
-    return {
-        "model": model.name,
-        "checkpoint_sha256": model.checkpoint_sha256,
-        "score_threshold": getattr(model, "score_threshold", None),
-        "videos_sha256": hashlib.sha256(json.dumps(videos).encode()).hexdigest(),
-    }
+    return model_and_videos(model, videos)
 
 
 def require_free(dataset: YtvisDataset, out: Path, overwrite: bool) -> None:

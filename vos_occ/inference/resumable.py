@@ -5,10 +5,12 @@ Knows nothing of formats: what is written of a video, and what becomes of all of
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from vos_occ.inference.run import track
 from vos_occ.inference.shares import HasLength, Worker
@@ -50,50 +52,61 @@ class ResultFiles(Protocol[Contra]):
         """Makes `results` of all videos, when all are done."""
 
 
-def run_videos(
-    model: VideoModel,
-    videos: Sequence[Video],
-    files: ResultFiles[Video],
-    frames_of: Callable[[Video], Iterator[Frame]],
-    description: Mapping[str, object],
-    *,
-    overwrite: bool = False,
-    resume: bool = False,
-    worker: Worker = Worker(),  # noqa: B008 (frozen)
-    on_frame: Callable[[Video], None] = lambda video: None,
-) -> Path:
-    """Tracks all videos and writes their files. A run that dies loses the video in progress.
+@dataclass(frozen=True)
+class BenchmarkRun(Generic[Video]):
+    """What is run, and where it goes.
 
-    Args:
+    Attributes:
         model: a video model.
         videos: of the benchmark, in its order.
         files: where results go.
         frames_of: the frames of a video, read one by one.
         description: what must be the same for the videos of one run, by name.
-        overwrite: replace results that exist.
-        resume: go on with a run that ended early; videos that are done are kept.
-        worker: which share of the videos is run here; the first of several joins all results when all are done.
-        on_frame: called after every frame, for progress; what it raises ends the run.
-
-    Returns:
-        `files.results`.
-
-    Raises:
-        InputError: the run to resume is another one, or a frame cannot be read.
-        OutputExistsError: results exist, and `overwrite` and `resume` are off.
     """
 
-    files.require_free(videos, overwrite or resume)
-    if worker.is_first:
-        require_same_run(files.out, description, resume)
-    worker.wait_for_all()  # nobody writes before the first has looked
-    for video in worker.share(videos):
-        if not (resume and files.is_done(video)):
-            files.write(video, results_of(model, video, frames_of(video), on_frame))
-    worker.wait_for_all()
-    if worker.is_first:
-        files.join(videos, overwrite or resume)
-    return files.results
+    model: VideoModel
+    videos: Sequence[Video]
+    files: ResultFiles[Video]
+    frames_of: Callable[[Video], Iterator[Frame]]
+    description: Mapping[str, object]
+
+    def to_do(self, worker: Worker, resume: bool) -> list[Video]:
+        """The videos that a process has to run, in order: its share, without what an earlier run has done."""
+        return [video for video in worker.share(self.videos) if not (resume and self.files.is_done(video))]
+
+    def run(
+        self,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        worker: Worker = Worker(),  # noqa: B008 (frozen)
+        on_frame: Callable[[Video], None] = lambda video: None,
+    ) -> Path:
+        """Tracks all videos and writes their files. A run that dies loses the video in progress.
+
+        Args:
+            overwrite: replace results that exist.
+            resume: go on with a run that ended early; videos that are done are kept.
+            worker: which share of the videos is run here; the first of several joins all results when all are done.
+            on_frame: called after every frame, for progress; what it raises ends the run.
+
+        Returns:
+            `files.results`.
+
+        Raises:
+            InputError: the run to resume is another one, or a frame cannot be read.
+            OutputExistsError: results exist, and `overwrite` and `resume` are off.
+        """
+        self.files.require_free(self.videos, overwrite or resume)
+        if worker.is_first:
+            require_same_run(self.files.out, self.description, resume)
+        worker.wait_for_all()  # nobody writes before the first has looked
+        for video in self.to_do(worker, resume):
+            self.files.write(video, results_of(self.model, video, self.frames_of(video), on_frame))
+        worker.wait_for_all()
+        if worker.is_first:
+            self.files.join(self.videos, overwrite or resume)
+        return self.files.results
 
 
 def results_of(
@@ -118,6 +131,16 @@ def require_same_run(out: Path, description: Mapping[str, object], resume: bool)
                 "Resume with what it began with, or start anew with --overwrite."
             )
     write_atomically(path, json.dumps(description, indent=1) + "\n")
+
+
+def model_and_videos(model: VideoModel, videos: Sequence[object]) -> dict[str, object]:
+    """What every run is described by; `videos` is all that matters of them, as JSON can hold it."""
+    return {
+        "model": model.name,
+        "checkpoint_sha256": model.checkpoint_sha256,
+        "score_threshold": getattr(model, "score_threshold", None),
+        "videos_sha256": hashlib.sha256(json.dumps(videos).encode()).hexdigest(),
+    }
 
 
 def header_of(model: VideoModel, name: str, height: int, width: int, length: int) -> Header:
