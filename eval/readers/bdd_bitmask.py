@@ -122,6 +122,18 @@ def read_instances(path: Path) -> Instances:
     return _instances(codes[starts], lengths, path)[0]
 
 
+def read_picture(path: Path) -> tuple[Instances, Ints]:
+    """The objects of one picture, and (H, W) which of them each pixel belongs to, -1 for background.
+
+    Raises:
+        SchemaError: It is no bitmask, or an instance has two categories or attributes.
+    """
+    codes = read_codes(path)
+    starts, lengths = _stretches(codes.reshape(-1))
+    objects, rows = _instances(codes.reshape(-1)[starts], lengths, path)
+    return objects, np.repeat(rows, lengths).reshape(codes.shape)
+
+
 def read_bitmasks(files: Mapping[str, Path] | Sequence[Path], source: str = "") -> MaskTable:
     """The masks of a video as run lengths, with the flags "ignored", "crowd", "occluded" and "truncated".
 
@@ -131,14 +143,11 @@ def read_bitmasks(files: Mapping[str, Path] | Sequence[Path], source: str = "") 
     paths = list(files.values()) if isinstance(files, Mapping) else list(files)
     found, counts, shape = [], [], (0, 0)
     for t, path in enumerate(paths):
-        codes = read_codes(path)
-        if t and codes.shape != shape:
-            raise SchemaError(f"{path} has {codes.shape} pixels, but {paths[0]} has {shape}. Export it again.")
-        shape = codes.shape
-        starts, lengths = _stretches(codes.reshape(-1))
-        objects, rows = _instances(codes.reshape(-1)[starts], lengths, path)
+        objects, rows = read_picture(path)
+        if t and rows.shape != shape:
+            raise SchemaError(f"{path} has {rows.shape} pixels, but {paths[0]} has {shape}. Export it again.")
+        shape = rows.shape
         found.append(np.stack([np.full(len(objects), t), objects.ids, objects.categories, objects.attributes]))
-        rows = np.repeat(rows, lengths).reshape(shape)
         counts += [mask_api.encode(np.asfortranarray(rows == k))["counts"].decode() for k in range(len(objects))]
     frames, ids, categories, attributes = np.concatenate([np.zeros((4, 0), np.int64), *found], axis=1)
     flags = {name: attributes & bit > 0 for name, bit in _FLAGS.items()}

@@ -30,7 +30,7 @@ def parse_mots_png(images: Iterable[tuple[int, str, bytes]], source: str) -> Mot
     counts: list[str] = []
     size: tuple[int, ...] = (0, 0)
     for frame, name, data in images:
-        labels = _decode(data, f"{source}/{name}.png")
+        labels = parse_labels(data, f"{source}/{name}.png")
         if size not in ((0, 0), labels.shape):
             sizes = " x ".join(map(str, labels.shape)), " x ".join(map(str, size))
             raise SchemaError(
@@ -46,6 +46,25 @@ def parse_mots_png(images: Iterable[tuple[int, str, bytes]], source: str) -> Mot
     one = np.ones_like(ids)
     numbers = np.stack([where, ids, ids // INSTANCES_PER_CLASS, size[0] * one, size[1] * one])
     return MotsRows(source, numbers, counts, where, "image")
+
+
+def parse_labels(data: bytes, name: str) -> NDArray:
+    """The pixels of one image, (H, W) int64.
+
+    Args:
+        data: The file.
+        name: Of the image, for errors.
+
+    Raises:
+        SchemaError: It is no 16-bit grey PNG.
+    """
+    try:
+        image = read_png(data)
+    except PngError as error:
+        raise SchemaError(f"{name} {error}. Export it again.") from None
+    if image.mode not in ("I;16", "I;16B", "I") or bit_depth(data) != 16:
+        raise SchemaError(f"{name} has pixels of mode {image.mode}, expected 16-bit grey. Export it again.")
+    return np.asarray(image).astype(np.int64)
 
 
 def masks_of(labels: NDArray) -> dict[int, str]:
@@ -65,13 +84,3 @@ def masks_of(labels: NDArray) -> dict[int, str]:
         runs = runs[:-1] if runs[-1] == 0 else runs
         masks[int(value)] = from_lengths(runs, *labels.shape)["counts"]
     return masks
-
-
-def _decode(data: bytes, name: str) -> NDArray:
-    try:
-        image = read_png(data)
-    except PngError as error:
-        raise SchemaError(f"{name} {error}. Export it again.") from None
-    if image.mode not in ("I;16", "I;16B", "I") or bit_depth(data) != 16:
-        raise SchemaError(f"{name} has pixels of mode {image.mode}, expected 16-bit grey. Export it again.")
-    return np.asarray(image).astype(np.int64)

@@ -19,6 +19,7 @@ from eval.readers.scalabel import frame_index
 from eval.rle import empty_mask
 
 _FLAGS = ("ignored", "crowd", "occluded", "truncated")
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Vocabulary:
         classes: Those that are scored.
         renamed: Other names of theirs.
         ignored: Names that stand for a class that nobody can tell apart: read as that class, and as to be ignored.
-        height, width: Of frames, where only polygons say what is in them.
+        height, width: Of frames that say it neither by `size` nor by run lengths.
     """
 
     classes: tuple[str, ...]
@@ -62,8 +63,8 @@ def read_masks(
         source: The file and the video, for errors.
         size: (height, width) that masks must have; None takes that of the first.
         predicted: Whether these are predictions: scalabel draws no polygons for those.
-        official: A mask of another size is empty, as nothing can match it, an attribute is true as Python has it, and
-            predicted ids must be numbers.
+        official: A mask of another size is empty, as nothing can match it, what a frame says of its size means nothing,
+            an attribute is true as Python has it, and predicted ids must be numbers.
 
     Returns:
         Flags "ignored", "crowd", "occluded" and "truncated". Ids are the file's where they are numbers, else they count
@@ -72,13 +73,13 @@ def read_masks(
     Raises:
         SchemaError: A label is not what Scalabel writes, its category is unknown, or masks differ in size.
     """
-    rows = _Rows(vocabulary, size, predicted, official)
+    rows = LabelRows(vocabulary, size, predicted, official)
     for t, frame in enumerate(frames):
         labels = frame.values.get("labels")
         if labels is not None:
             for i, label in enumerate(labels if isinstance(labels, list) else [labels]):
                 rows.add(t, i, label, frame)
-    height, width = rows.size or (vocabulary.height, vocabulary.width)
+    height, width = rows.size or rows.size_of(frames[0] if frames else None)
     flags = np.array(rows.flags, bool).reshape(-1, len(_FLAGS))
     numbers = np.array([t if frame_index(frame) is None else frame_index(frame) for t, frame in enumerate(frames)])
     index = np.array(rows.frames, np.int64)
@@ -106,10 +107,25 @@ def read_masks(
     )
 
 
-class _Rows:
-    """The columns of a table of masks, filled label by label."""
+class LabelRows:
+    """The columns of a table of masks, filled label by label.
 
-    def __init__(self, vocabulary: Vocabulary, size: tuple[int, int] | None, predicted: bool, official: bool) -> None:
+    Args:
+        vocabulary, size, predicted, official: As of `read_masks`.
+        boxes: Keep labels without a mask that have a box: their counts are "".
+
+    Attributes:
+        boxes: Of each row, x1, y1, x2, y2 in pixels, end-exclusive, where it has no mask; else None.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        size: tuple[int, int] | None,
+        predicted: bool = False,
+        official: bool = False,
+        boxes: bool = False,
+    ) -> None:
         self.vocabulary = vocabulary
         self.kinds = vocabulary.kinds()
         self.size = size
@@ -121,9 +137,11 @@ class _Rows:
         self.categories: list[int] = []
         self.counts: list[str] = []
         self.flags: list[tuple[bool, ...]] = []
+        self.boxes: list[Box | None] = []
+        self._keeps_boxes = boxes
 
     def add(self, t: int, i: int, label: Any, frame: Record) -> None:
-        """Read one label of one frame; leaves out what has no mask."""
+        """Read one label of one frame; leaves out what has no mask, nor a box where these are kept."""
         if type(label) is not dict:
             raise frame.error(f"labels[{i}]", f"is {shown(label)}, expected an object", "Correct the label.")
         category = label.get("category")
@@ -135,15 +153,28 @@ class _Rows:
                 "Rename the category or remove the label.",
             )
         counts = self._mask(label, i, frame)
-        if counts is None:
+        box = _box(label, i, frame) if counts is None and self._keeps_boxes else None
+        if counts is None and box is None:
             return
         if type(label.get("id")) not in (str, int):
             raise _label(label, i, frame).error("id", f"is {shown(label.get('id'))}", "Give every label an id.")
         self.frames.append(t)
         self.ids.append(str(label["id"]))
         self.categories.append(kind[0])
-        self.counts.append(counts)
+        self.counts.append(counts or "")
+        self.boxes.append(box)
         self.flags.append(self._flags(label, i, frame, kind[1]))
+
+    def size_of(self, frame: Record | None) -> tuple[int, int]:
+        """(height, width) as a frame states them, else as all frames of the benchmark have them."""
+        stated = None if frame is None or self.official else frame.values.get("size")
+        if frame is None or stated is None:
+            return self.vocabulary.height, self.vocabulary.width
+        size: list[Any] = [stated.get("height"), stated.get("width")] if type(stated) is dict else []
+        if not _is_size(size):
+            wanted = 'expected {"width": pixels, "height": pixels}'
+            raise frame.error("size", f"is {shown(stated)}, {wanted}", "Correct or remove it.")
+        return size[0], size[1]
 
     def _mask(self, label: dict[str, Any], i: int, frame: Record) -> str | None:
         mask, polygons = label.get("rle"), label.get("poly2d")
@@ -176,7 +207,7 @@ class _Rows:
         if self.predicted:
             raise _label(label, i, frame).error("poly2d", "is all there is of the mask", "Write 'rle' in predictions.")
         if self.size is None:
-            self.size = (self.vocabulary.height, self.vocabulary.width)
+            self.size = self.size_of(frame)
         try:
             mask = fill_polygons(label["poly2d"], *self.size)
         except BezierError as error:
@@ -202,6 +233,18 @@ class _Rows:
 
 def _label(label: dict[str, Any], i: int, frame: Record) -> Record:
     return Record(label, f"{frame.where}.labels[{i}]", frame.file)
+
+
+def _box(label: dict[str, Any], i: int, frame: Record) -> Box | None:
+    """The box of a label; Scalabel's x2 and y2 are the last pixels inside (scalabel 0.3.1, box2d_to_xyxy)."""
+    value = label.get("box2d")
+    if value is None:
+        return None
+    record = _label(label, i, frame)
+    if type(value) is not dict:
+        raise record.error("box2d", f"is {shown(value)}, expected x1, y1, x2 and y2", "Correct the label.")
+    x1, y1, x2, y2 = (record.finite(value.get(name), f"box2d.{name}") for name in ("x1", "y1", "x2", "y2"))
+    return x1, y1, x2 + 1, y2 + 1
 
 
 def _is_size(value: Any) -> bool:

@@ -13,7 +13,10 @@ from vos_occ.structures.errors import InputError
 
 
 def select_classes(
-    categories: Sequence[Category], classes: Sequence[str] | None, ann_file: str | Path
+    categories: Sequence[Category],
+    classes: Sequence[str] | None,
+    ann_file: str | Path,
+    merge: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], Mapping[int, int]]:
     """Class names in label order, and the label of each category id that is kept.
 
@@ -21,16 +24,19 @@ def select_classes(
         categories: of the file.
         classes: names to keep, in label order; None: all of the file's, in order of id.
         ann_file: for the message.
+        merge: the class that a category of the file belongs to, where that has another name; several may be one.
 
     Raises:
         InputError: the file has no category of a name.
     """
-    ids = {category.name: category.id for category in sorted(categories, key=lambda category: category.id)}
-    names = tuple(ids if classes is None else classes)
-    for name in names:
-        if name not in ids:
-            raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(ids))}.")
-    return names, {ids[name]: label for label, name in enumerate(names)}
+    merge = merge or {}
+    class_of = {category.id: merge.get(category.name, category.name) for category in categories}
+    names = tuple(dict.fromkeys(class_of[number] for number in sorted(class_of)) if classes is None else classes)
+    for wanted, there in ((merge, {category.name for category in categories}), (names, set(class_of.values()))):
+        for name in wanted:
+            if name not in there:
+                raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(there))}.")
+    return names, {number: names.index(name) for number, name in class_of.items() if name in names}
 
 
 def hidden_or_nan(values: Sequence[float | None]) -> np.ndarray:

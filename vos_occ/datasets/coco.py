@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eval.readers.coco import read_coco
@@ -22,6 +22,7 @@ class CocoFrames:
         image_root: folder that the json's `file_name` are relative to.
         classes: names to keep, in label order; default: the file's categories in order of id.
         keep_empty: use images without an object of these classes too, as background that must not be detected.
+        merge: class that a category belongs to, where that has another name.
 
     Raises:
         SchemaError: the json is not a COCO instance file.
@@ -34,13 +35,14 @@ class CocoFrames:
         image_root: str | Path,
         classes: Sequence[str] | None = None,
         keep_empty: bool = False,
+        merge: Mapping[str, str] | None = None,
     ) -> None:
         dataset = read_coco(ann_file)
         if not dataset.has_annotations:
             raise InputError(f"{ann_file} has no annotations, so it cannot be trained on. Use the train split.")
         self.image_root = Path(image_root)
         self.keep_empty = keep_empty
-        self.classes, label_of = select_classes(dataset.categories, classes, ann_file)
+        self.classes, label_of = select_classes(dataset.categories, classes, ann_file, merge)
         self.images = dataset.images
         place = {image.id: number for number, image in enumerate(self.images)}
         builder = StoreBuilder()

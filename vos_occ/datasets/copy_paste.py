@@ -15,7 +15,7 @@ import numpy as np
 from vos_occ.datasets.sample import UNKNOWN_OCCLUSION, Sample
 from vos_occ.structures.boxes import box_iou
 
-PASTED_ID = 1_000_000_000  # annotation ids of real data sets stay far below
+PASTED_ID = 1 << 60  # ids of real data sets stay far below
 KNOWN_HIDDEN = 0.01  # less is no occlusion: level L0
 
 
@@ -47,7 +47,8 @@ def assume_standalone_visible(sample: Sample) -> Sample:
     Modal data sets do not say what is hidden. An annotated object with no annotated neighbour may still be hidden by
     something that nobody annotated: this is a guess that is right most of the time. It never overrides what is known.
     """
-    hidden = np.where(np.isnan(sample.hidden) & standalone(sample), np.float32(0), sample.hidden)
+    guessed = np.isnan(sample.hidden) & standalone(sample) & sample.mask_known
+    hidden = np.where(guessed, np.float32(0), sample.hidden)
     return replace(sample, hidden=hidden)
 
 
@@ -83,7 +84,7 @@ class CopyPaste:
     def _cut(self, sample: Sample, rng: np.random.Generator) -> Cutout | None:
         areas = sample.masks.sum((1, 2))
         whole = standalone(sample) & ~(sample.hidden > KNOWN_HIDDEN)  # nan, which is unknown, is not greater
-        candidates = np.flatnonzero((areas >= self.min_area) & whole)
+        candidates = np.flatnonzero((areas >= self.min_area) & whole & sample.mask_known)
         if not len(candidates):
             return None
         index = int(rng.choice(candidates))
@@ -168,4 +169,5 @@ def _append_in_front(sample: Sample, pasted: np.ndarray, instance_id: int, label
         in_front=in_front,
         crowd=np.append(sample.crowd, False),
         occlusion=np.append(np.where(covered > 0, UNKNOWN_OCCLUSION, sample.occlusion), 0).astype(np.int8),
+        mask_known=np.append(sample.mask_known, True),
     )

@@ -20,15 +20,25 @@ from mmengine.structures import InstanceData
 from torch.utils.data import Dataset
 
 from vos_occ.datasets import transforms
+from vos_occ.datasets.bdd_bitmask import BddBitmaskFrames
 from vos_occ.datasets.coco import CocoFrames
 from vos_occ.datasets.copy_paste import PASTED_ID, CopyPaste
 from vos_occ.datasets.key_frames import KeyFrames
+from vos_occ.datasets.mots_benchmark import mots_benchmark
 from vos_occ.datasets.sample import Sample
+from vos_occ.datasets.scalabel import ScalabelFrames
 from vos_occ.datasets.ytvis import BenchmarkFrames, YtvisFrames
 from vos_occ.structures.errors import InputError
 
-SOURCES = {"YtvisFrames": YtvisFrames, "BenchmarkFrames": BenchmarkFrames, "CocoFrames": CocoFrames}
-ATTEMPTS = 10  # at a key frame with an instance left after augmentation, before one without is taken
+SOURCES = {
+    "YtvisFrames": YtvisFrames,
+    "BenchmarkFrames": BenchmarkFrames,
+    "CocoFrames": CocoFrames,
+    "MotsBenchmark": mots_benchmark,
+    "BddBitmaskFrames": BddBitmaskFrames,
+    "ScalabelFrames": ScalabelFrames,
+}
+ATTEMPTS = 10  # at a pair from which something can be learned after augmentation, before another is taken
 for _transform in (transforms.RandomFlip, transforms.RandomScaleCrop, transforms.ColorJitter, transforms.DropSmall):
     TRANSFORMS.register_module(name=f"Occ{_transform.__name__}", module=_transform)
 
@@ -57,12 +67,15 @@ class FramePairs(Dataset):
     twice, independently, so that its instances move between key and reference.
 
     Args:
-        sources: configs of `YtvisFrames`, `BenchmarkFrames` or `CocoFrames`, each with an optional `repeat`: how often
-            its frames count in an epoch, which may be a fraction. Videos and images may be mixed.
+        sources: configs of `SOURCES`, each with an optional `repeat`: how often its frames count in an epoch, which may
+            be a fraction. Videos and images may be mixed.
         pipeline: configs of transforms; the last size decides the tensor's size, so pairs of a batch are alike.
         frame_range: the reference lies at most this many frames from the key (by frame index), where there is one.
         copy_paste: arguments of `CopyPaste`, applied to single images before they are augmented twice; None: not.
-        classes: names in label order, the same for all sources.
+        classes: names in label order, the same for all sources. Where a source has other names or finer classes, its
+            config says so by `merge`: {"person": "pedestrian", "rider": "pedestrian"}.
+        require_shared: draw another pair where key and reference have no object in common, as PCAN's training does
+            (specs/trackers.md 3.4). Without, such a pair teaches that its objects are new.
 
     Raises:
         InputError: a source cannot be used, or none has a usable frame.
@@ -76,10 +89,12 @@ class FramePairs(Dataset):
         classes: Sequence[str],
         frame_range: int = 100,
         copy_paste: dict[str, Any] | None = None,
+        require_shared: bool = False,
     ) -> None:
         self.classes = tuple(classes)
         self.metainfo = {"classes": self.classes}
         self.frame_range = frame_range
+        self.require_shared = require_shared
         with DefaultScope.overwrite_default_scope("mmdet"):
             self.pipeline: list[Transform] = [TRANSFORMS.build(config) for config in pipeline]
         self.copy_paste = CopyPaste(**copy_paste) if copy_paste else None
@@ -96,9 +111,10 @@ class FramePairs(Dataset):
         if kind not in SOURCES:
             raise InputError(f"Source type {kind!r} of the training set is not known. Use {' or '.join(SOURCES)}.")
         source = SOURCES[kind](**config, classes=self.classes)
-        keys = KeyFrames(source.frames(), repeat)
+        frames = source.frames()
+        keys = KeyFrames(frames, repeat)
         if keys.skipped:
-            what = "images" if kind == "CocoFrames" else "videos"
+            what = "images" if max(map(len, frames)) <= 1 else "videos"
             print_log(f"{keys.skipped} {what} without an annotated object are skipped: {source!r}", logger="current")
         self.sources.append(source)
         self._keys.append(keys)
@@ -112,12 +128,19 @@ class FramePairs(Dataset):
         for _ in range(ATTEMPTS):
             number, video, frame_index = self._locate(index, rng)
             key, reference = self._pair(number, video, frame_index, rng)
-            if self.sources[number].keep_empty or not key.crowd.all():  # all() of none is True
+            if self._teaches(number, key, reference):
                 break
             index = int(rng.integers(len(self)))
         packed = pack_pair(key, reference)
         packed["data_samples"].set_metainfo({"img_id": f"source {number} video {video} frame {frame_index}"})
         return packed
+
+    def _teaches(self, number: int, key: Sample, reference: Sample) -> bool:
+        """Whether something can be learned from a pair: of an empty key, only where that is a sample."""
+        ids = key.instance_ids[~key.crowd]
+        if not len(ids):
+            return self.sources[number].keep_empty
+        return not self.require_shared or bool(np.isin(ids, reference.instance_ids[~reference.crowd]).any())
 
     def _locate(self, index: int, rng: np.random.Generator) -> tuple[int, int, int]:
         """Source, video and frame of an item."""
@@ -195,4 +218,5 @@ def _instances(sample: Sample) -> InstanceData:
         hidden=torch.from_numpy(sample.hidden),
         in_front=torch.from_numpy(sample.in_front),
         occlusion=torch.from_numpy(sample.occlusion),
+        mask_known=torch.from_numpy(sample.mask_known),
     )

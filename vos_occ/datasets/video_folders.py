@@ -61,7 +61,8 @@ LAYOUTS: dict[str, Layout] = {
         },
     ),
     "bdd100k_box_track": _bdd(
-        ["images/track/{split}", "images/box_track_20/{split}"], {"box": ["labels/box_track_20/{split}"]}
+        ["images/track/{split}", "images/box_track_20/{split}", "images/seg_track_20/{split}"],
+        {"box": ["labels/box_track_20/{split}"]},
     ),
     "bdd100k_ins_seg": _bdd(
         ["images/10k/{split}"],

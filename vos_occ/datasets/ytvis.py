@@ -33,6 +33,7 @@ class YtvisFrames:
         ann_file: json in YTVIS or OVIS format.
         image_root: folder that the json's `file_names` are relative to.
         classes: names to keep, in label order; default: the file's categories in order of id.
+        merge: class that a category belongs to, where that has another name.
 
     Raises:
         SchemaError: the json is not a YTVIS file.
@@ -41,13 +42,19 @@ class YtvisFrames:
 
     keep_empty = False
 
-    def __init__(self, ann_file: str | Path, image_root: str | Path, classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str | Path,
+        image_root: str | Path,
+        classes: Sequence[str] | None = None,
+        merge: Mapping[str, str] | None = None,
+    ) -> None:
         index = index_ytvis(ann_file)
         if not index.has_annotations:
             raise InputError(f"{ann_file} has no annotations, so it cannot be trained on. Use the train split.")
         self.image_root = Path(image_root)
         require_frames(ann_file, index.videos, self.image_root)
-        self.classes, label_of = select_classes(index.categories, classes, ann_file)
+        self.classes, label_of = select_classes(index.categories, classes, ann_file, merge)
         self.videos = index.videos
         lengths = np.array([video.length for video in self.videos], np.int64)
         self._starts = np.append(0, np.cumsum(lengths))
@@ -84,6 +91,7 @@ class BenchmarkFrames(YtvisFrames):
         classes: as above.
         ann_file: the json below `root`, where it has another name.
         image_prefix: the folder of frames below `root`, where it has another name.
+        merge: as above.
 
     Raises:
         SchemaError, InputError: as above, or nothing is there.
@@ -97,9 +105,10 @@ class BenchmarkFrames(YtvisFrames):
         classes: Sequence[str] | None = None,
         ann_file: str | None = None,
         image_prefix: str | None = None,
+        merge: Mapping[str, str] | None = None,
     ) -> None:
         files = find_split(benchmark, root, split, ann_file=ann_file, image_prefix=image_prefix)
-        super().__init__(files.ann_file, files.image_root, classes)
+        super().__init__(files.ann_file, files.image_root, classes, merge)
 
 
 def require_frames(ann_file: str | Path, videos: Sequence[Video], image_root: Path) -> None:

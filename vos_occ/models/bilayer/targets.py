@@ -109,7 +109,8 @@ class BilayerTargetBuilder:
     occluder's hidden part covers nothing. Needs `AmodalMasks`.
 
     In `in_front` mode an RoI is unknown when its image has no `in_front`, or when the order between its object and
-    any neighbour is; unknown RoIs train no occluder output.
+    any neighbour is. In either mode it is when a neighbour has a box and no mask (`gt_instances.mask_known`). Unknown
+    RoIs train no occluder output.
 
     Attributes:
         mask_size: Side of the square targets, twice that of the RoI features.
@@ -197,11 +198,15 @@ class BilayerTargetBuilder:
         scale = boxes.new_tensor(scale_factor).repeat(2)
         adjacent = neighbours(boxes / scale, self.min_box_iou, others / scale)
         known = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+        if "mask_known" in gt:  # a neighbour of which only the box is known may cover anything in it
+            boxed = ~torch.as_tensor(gt.mask_known, device=boxes.device)
+            known &= ~(adjacent & boxed[:, None]).any(dim=0)
+            adjacent &= ~boxed[:, None]
         if self.occluder == "in_front":
             if "in_front" not in gt:
                 return torch.zeros_like(adjacent), torch.zeros_like(known)
             order = torch.as_tensor(gt.in_front, device=boxes.device)
-            known = ~(adjacent & (order < 0)).any(dim=0)
+            known &= ~(adjacent & (order < 0)).any(dim=0)
             adjacent = adjacent & (order == 1)
         large = _large_enough(masks, boxes, adjacent, self.min_occluder_area * scale_factor[0] * scale_factor[1])
         return adjacent & large, known
