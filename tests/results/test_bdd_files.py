@@ -225,9 +225,20 @@ def test_a_class_that_is_no_category_is_refused_before_anything_is_written(tmp_p
 
 
 def test_an_id_that_needs_more_than_two_bytes_is_refused(tmp_path):
-    with pytest.raises(InputError, match="instance ids up to 65535, found track id 65536. Split"):
+    with pytest.raises(InputError, match="instance ids up to 65535, found 65536. Split"):
         BddBitmaskWriter(tmp_path / "v", ["car"]).write(frame(0, [LEFT], [65536]))
     assert not list(tmp_path.iterdir())
+
+
+def test_tracks_may_be_numbered_as_they_appear_in_both_formats_alike(tmp_path):
+    bitmasks = BddBitmaskWriter(tmp_path / "v", ["car"], renumber=True)
+    frames = [frame(0, []), frame(1, [MIDDLE], [70000]), frame(2, [LEFT, NOTHING, ~LEFT], [9, 400, 70000])]
+    with ScalabelWriter(tmp_path / "v.json", ["car"], video="v", renumber=True) as scalabel:
+        found = [(read_instances(bitmasks.write(result)).ids.tolist(), scalabel.write(result))[0] for result in frames]
+    labels = [
+        [label["id"] for label in frame.values["labels"]] for frame in ScalabelLabels(tmp_path / "v.json").frames("v")
+    ]
+    assert found == [[], [1], [1, 2]] and labels == [[], ["1"], ["2", "1"]]
 
 
 def test_a_label_without_a_category_is_refused_and_no_file_appears(tmp_path):

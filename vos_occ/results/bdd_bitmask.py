@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vos_occ.results.bdd_objects import FLAG_BITS, BddCategories, Flags, FrameNames, flags_of
+from vos_occ.results.bdd_objects import FLAG_BITS, BddCategories, Flags, FrameNames, InstanceIds, flags_of
 from vos_occ.results.mots_objects import pixel_owners
 from vos_occ.results.output import require_new
 from vos_occ.results.png_folder import remove_numbered, write_png
@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r".*\d{6,}\.png")
 
 
 class BddBitmaskWriter:
-    """Writes `VIDEO-0000001.png`, ... : R category from 1, G attributes, 256 B + A the instance, which is the track id.
+    """Writes `VIDEO-0000001.png`, ... : R category from 1, G attributes, 256 B + A the instance, which is the track.
 
     Instance 0 is background, so that ids count from 1 (tracks numbered from 0 lost the first of each video, P-c). A
     pixel holds one object only: where masks overlap, the higher score wins.
@@ -33,6 +33,7 @@ class BddBitmaskWriter:
         folder: of one video; bears its name, which that of the frames starts with. Made with the first picture.
         classes: names by label; see `BddCategories`.
         names: of the video's pictures by frame index, whose stems the bitmasks get; None: `FOLDER-0000001`, ...
+        renumber: number tracks as they appear, see `InstanceIds`.
         overwrite: write into a folder that is not empty; numbered PNGs of an earlier run are removed from it.
 
     Raises:
@@ -41,12 +42,19 @@ class BddBitmaskWriter:
     """
 
     def __init__(
-        self, folder: str | Path, classes: Sequence[str], *, names: Sequence[str] | None = None, overwrite: bool = False
+        self,
+        folder: str | Path,
+        classes: Sequence[str],
+        *,
+        names: Sequence[str] | None = None,
+        renumber: bool = False,
+        overwrite: bool = False,
     ) -> None:
         require_new(folder, overwrite, folder=True)
         self.folder = Path(folder)
         self._categories = BddCategories(classes)
         self._names = FrameNames(self.folder.name, names)
+        self._ids = InstanceIds(renumber)
         self._started = False
 
     def __repr__(self) -> str:
@@ -81,11 +89,11 @@ class BddBitmaskWriter:
 
     def _codes(self, result: FrameResult, flags: Flags | None) -> NDArray[np.int64]:
         """(N,) R | G << 8 | B << 16 | A << 24 of each object."""
-        ids, labels = result.track_ids, result.labels.tolist()
+        ids, labels = self._ids.of(result), result.labels.tolist()
         if len(ids) and ids.max() > MAX_INSTANCE_ID:
             raise InputError(
-                f"BDD100K's bitmasks hold instance ids up to {MAX_INSTANCE_ID}, found track id {ids.max()}. Split the "
-                "video, or write Scalabel JSON."
+                f"BDD100K's bitmasks hold instance ids up to {MAX_INSTANCE_ID}, found {ids.max()}. Split the video, or "
+                "write Scalabel JSON."
             )
         told = flags_of(flags, result)
         told["ignored"] = told["ignored"] | np.array([self._categories.is_ignored(k) for k in labels], bool)

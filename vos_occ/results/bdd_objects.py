@@ -97,6 +97,26 @@ class FrameNames:
             raise InputError(f"'{self._video}' {found}, and BDD100K wants every one. Run the video again.")
 
 
+class InstanceIds:
+    """The ids of a video's tracks: their own, or numbers from 1 in the order in which they appear.
+
+    Args:
+        renumber: which. Tracks that were never confirmed use up numbers of their own, and a long video more than the
+            65535 that a bitmask holds; the numbers of those that appear are fewer.
+    """
+
+    def __init__(self, renumber: bool) -> None:
+        self._numbers: dict[int, int] | None = {} if renumber else None
+
+    def of(self, result: FrameResult) -> NDArray[np.int64]:
+        """(N,) id of each object, 1 or more."""
+        if self._numbers is None:
+            return result.track_ids
+        for track_id in result.track_ids.tolist():
+            self._numbers.setdefault(track_id, len(self._numbers) + 1)
+        return np.array([self._numbers[track_id] for track_id in result.track_ids.tolist()], np.int64)
+
+
 def flags_of(flags: Flags | None, result: FrameResult) -> dict[str, NDArray[np.bool_]]:
     """All four flags of a frame's objects, (N,) each.
 

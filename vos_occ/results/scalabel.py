@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from eval.readers.stream import stream_json
-from vos_occ.results.bdd_objects import BddCategories, Flags, FrameNames, flags_of
+from vos_occ.results.bdd_objects import BddCategories, Flags, FrameNames, InstanceIds, flags_of
 from vos_occ.results.mots_objects import disjoint_masks
 from vos_occ.results.output import atomic_file, reported, require_new
 from vos_occ.results.pixel_outlines import pixel_outlines
@@ -28,7 +28,7 @@ Extent = Literal["rle", "poly2d", "box2d"]
 class ScalabelWriter:
     """Writes the frames of a video, or single images, as one list.
 
-    A label's id is the track id, as text. Where masks overlap, the higher score wins (of a frame in which they do,
+    A label's id is its track's, as text. Where masks overlap, the higher score wins (of a frame in which they do,
     BDD100K's evaluator counts nothing), and an object that is left without a pixel has no label, unless labels are
     boxes only. The file appears when it is closed, whole; until then it grows under a hidden name beside it.
 
@@ -40,6 +40,7 @@ class ScalabelWriter:
             and so on.
         extent: what a label says besides its box: "rle" masks, "poly2d" outlines along the edges of the pixels, which
             predictions may not have; "box2d" nothing.
+        renumber: number tracks as they appear, see `InstanceIds`.
         overwrite: replace an existing file.
 
     Raises:
@@ -55,6 +56,7 @@ class ScalabelWriter:
         video: str | None,
         names: Sequence[str] | None = None,
         extent: Extent = "rle",
+        renumber: bool = False,
         overwrite: bool = False,
     ) -> None:
         if video is None and names is None:
@@ -64,6 +66,7 @@ class ScalabelWriter:
         self._categories = BddCategories(classes)
         self._video, self._extent = video, extent
         self._names = FrameNames(video or self.path.stem, names)
+        self._ids = InstanceIds(renumber)
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
         self._closed = False
@@ -120,14 +123,14 @@ class ScalabelWriter:
             self._open().write(end)
 
     def _labels(self, result: FrameResult, flags: Flags | None) -> list[dict[str, Any]]:
-        told = flags_of(flags, result)
+        told, ids = flags_of(flags, result), self._ids.of(result)
         boxes_only = self._extent == "box2d"
         labels = []
         for i, mask in enumerate(result.masks if boxes_only else disjoint_masks(result)):
             if not boxes_only and not rle.area(mask):
                 continue
             category = self._categories.name(int(result.labels[i]))
-            label: dict[str, Any] = {"id": str(result.track_ids[i]), "category": category}
+            label: dict[str, Any] = {"id": str(ids[i]), "category": category}
             if flags is None:
                 label["score"] = round(float(result.scores[i]), 6)
             else:
