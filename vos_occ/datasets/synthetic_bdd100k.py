@@ -9,7 +9,8 @@
     labels/ins_seg/{rles,polygons}/ins_seg_SPLIT.json
     labels/det_20/det_SPLIT.json                              their boxes, for the pictures in 100k
 
-The real data set has its boxes for pictures that others are drawn from; here they are for the same ones.
+SPLIT is train or val, and test for videos without labels. In the real one the boxes are of more videos and pictures
+than the masks; here they are of the same.
 """
 
 from __future__ import annotations
@@ -44,18 +45,24 @@ CAST = {
 
 DISTRACTORS = {"other person": "pedestrian", "other vehicle": "car", "trailer": "truck"}
 
-POOLS: dict[str, Split] = {"train": "train", "val": "heldout"}
+POOLS: dict[str, Split] = {"train": "train", "val": "heldout", "test": "heldout"}
 """Which looks of the synthetic world each split is drawn from: scores are about textures that training has not seen."""
 
 IMAGES_PER_VIDEO = 2
-_IMAGE_SEEDS = 1_000_000  # pictures show none of the scenes of the videos
+_IMAGE_SEEDS, _TEST_SEEDS = 1_000_000, 2_000_000  # pictures and test videos show none of the scenes of the others
 _OWN_NAME = re.compile(r"(train|heldout)_\d{5,}(\.json|\.jpg|\.png)?")
 
 
 def write_bdd100k(
-    folder: str | Path, train: Iterable[int], val: Iterable[int], *, overwrite: bool = False, **world: Any
+    folder: str | Path,
+    train: Iterable[int],
+    val: Iterable[int],
+    test: Iterable[int] = (),
+    *,
+    overwrite: bool = False,
+    **world: Any,
 ) -> None:
-    """Writes both splits in the layout of BDD100K: segmentation tracking, and `IMAGES_PER_VIDEO` pictures per video.
+    """Writes the splits in the layout of BDD100K: segmentation tracking, and `IMAGES_PER_VIDEO` pictures per video.
 
     An object of fewer than 16 visible pixels is not there to be seen, and has no label. Distractors and crowds are
     labelled as BDD100K does: by their category's name in JSON, as class and flag in bitmasks.
@@ -64,21 +71,25 @@ def write_bdd100k(
         folder: gets the files.
         train: seeds of training videos.
         val: seeds of validation videos, drawn from held-back textures and shapes.
+        test: seeds of test videos, drawn from the same as those, and other ones.
         overwrite: replace what an earlier call wrote; files of other names are left alone.
         world: further keywords of `SyntheticWorld`.
 
     Raises:
         InputError: an argument out of range.
-        OutputExistsError: there are labels of a split, and `overwrite` is off.
+        OutputExistsError: there is a split, and `overwrite` is off.
     """
     folder = Path(folder)
-    seeds = {split: chosen for split, chosen in (("train", tuple(train)), ("val", tuple(val))) if chosen}
+    seeds = {"train": tuple(train), "val": tuple(val), "test": tuple(_TEST_SEEDS + seed for seed in test)}
+    seeds = {split: chosen for split, chosen in seeds.items() if chosen}
     worlds = {split: StreetWorld(POOLS[split], CAST, DISTRACTORS, **world) for split in seeds}
     for split in seeds:
         _make_room(folder, split, overwrite)
     for split, chosen in seeds.items():
         for seed in chosen:
             _write_video(folder, split, worlds[split].video(seed), overwrite)
+        if split == "test":
+            continue
         pictures = (_IMAGE_SEEDS + IMAGES_PER_VIDEO * seed + k for seed in chosen for k in range(IMAGES_PER_VIDEO))
         _write_images(folder, split, [worlds[split].video(seed) for seed in pictures], overwrite)
 
@@ -102,28 +113,20 @@ def _places(folder: Path, split: str) -> list[Path]:
 
 
 def _write_video(folder: Path, split: str, video: SyntheticVideo, overwrite: bool) -> None:
-    labels = folder / "labels"
-    bitmasks = BddBitmaskWriter(
-        labels / "seg_track_20" / "bitmasks" / split / video.name, video.classes, overwrite=overwrite
-    )
-    files: dict[Path, Extent] = {
-        labels / "seg_track_20" / "rles" / split: "rle",
-        labels / "seg_track_20" / "polygons" / split: "poly2d",
-        labels / "box_track_20" / split: "box2d",
-    }
+    labels, writers = folder / "labels", []
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                ScalabelWriter(
-                    place / f"{video.name}.json", video.classes, video=video.name, extent=extent, overwrite=overwrite
-                )
-            )
-            for place, extent in files.items()
-        ]
+        if split != "test":
+            place = labels / "seg_track_20" / "bitmasks" / split / video.name
+            writers.append(BddBitmaskWriter(place, video.classes, overwrite=overwrite))
+            files: dict[str, Extent] = {"seg_track_20/rles": "rle", "seg_track_20/polygons": "poly2d"}
+            files["box_track_20"] = "box2d"
+            for kind, extent in files.items():
+                path, said = labels / kind / split / f"{video.name}.json", {"video": video.name, "extent": extent}
+                writers.append(stack.enter_context(ScalabelWriter(path, video.classes, **said, overwrite=overwrite)))
         for frame in video:
             name = f"{video.name}-{frame.frame_index + 1:07d}.jpg"
             write_image(folder / "images" / "seg_track_20" / split / video.name / name, frame.image)
-            for writer in (bitmasks, *writers):
+            for writer in writers:
                 writer.write(true_result(frame), true_flags(video, frame))
 
 
@@ -147,7 +150,7 @@ def _write_images(folder: Path, split: str, videos: list[SyntheticVideo], overwr
             for kind in ("10k", "100k"):
                 write_image(folder / "images" / kind / split / names[index], frame.image)
             for writer in (bitmasks, *writers):
-                writer.write(true_result(frame, index), true_flags(video, frame))
+                writer.write(true_result(frame, frame_index=index), true_flags(video, frame))
 
 
 def _middle_frames(videos: Iterable[SyntheticVideo]) -> Iterator[tuple[SyntheticVideo, SyntheticFrame]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vos_occ.datasets.motion import group_centres, member_path
 from vos_occ.datasets.patterns import Split
-from vos_occ.datasets.sprites import drained, draw_crowd, draw_sprite
+from vos_occ.datasets.sprites import Sprite, drained, draw_crowd, draw_sprite
 from vos_occ.datasets.synthetic import SIZES, SyntheticVideo, SyntheticWorld
 from vos_occ.datasets.synthetic_export import UNHIDDEN
 from vos_occ.datasets.synthetic_scene import Layer
@@ -73,7 +73,7 @@ class StreetWorld(SyntheticWorld):
         sprite = draw_sprite(self._distractors[kind], self.split, size / 2, photograph, light, rng)
         return self._placed(drained(sprite, rng), len(self.drawn_as) + kind, size, rng)
 
-    def _placed(self, sprite: Any, label: int, size: float, rng: np.random.Generator, crowd: bool = False) -> Layer:
+    def _placed(self, sprite: Sprite, label: int, size: float, rng: np.random.Generator, crowd: bool = False) -> Layer:
         centre = group_centres(1, self.num_frames, self.height, self.width, rng)[0]
         shift = np.array([rng.uniform(-0.35, 0.35) * self.width, 0])
         path = member_path(centre + shift, rng.uniform(0, np.pi), size, rng)
@@ -85,14 +85,17 @@ class StreetWorld(SyntheticWorld):
         return min(self.height / 192, self.width / 320)
 
 
-def true_result(frame: SyntheticFrame, frame_index: int | None = None) -> FrameResult:
+def true_result(
+    frame: SyntheticFrame, *, frame_index: int | None = None, among: NDArray[np.bool_] | None = None
+) -> FrameResult:
     """The objects that can be seen, with their visible masks, as a result whose every score is 1.
 
     Args:
         frame: of a synthetic video.
         frame_index: to give it; None: its own.
+        among: (N,) which of the frame's objects to take; None: all.
     """
-    seen = np.flatnonzero(frame.is_visible)
+    seen = np.flatnonzero(frame.is_visible if among is None else frame.is_visible & among)
     masks = [rle.encode(frame.visible[i]) for i in seen]
     return FrameResult(
         frame_index=frame.frame_index if frame_index is None else frame_index,
@@ -107,11 +110,17 @@ def true_result(frame: SyntheticFrame, frame_index: int | None = None) -> FrameR
 
 
 def true_flags(video: SyntheticVideo, frame: SyntheticFrame) -> dict[str, NDArray[np.bool_]]:
-    """What BDD100K says of the objects of `true_result`: crowd, occluded (hidden by 1 % or more), truncated (the
-    object reaches the edge of the picture).
+    """What BDD100K says of the objects of `true_result`.
+
+    Returns:
+        crowd; occluded, which is hidden by 1 % or more; truncated, which is that the object reaches the picture's edge.
     """
     seen = np.flatnonzero(frame.is_visible)
     amodal = frame.amodal[seen]
     touching = amodal[:, [0, -1]].any((1, 2)) | amodal[:, :, [0, -1]].any((1, 2))
-    crowd = np.array([layer.crowd for layer in video.scene.layers], bool)
-    return {"crowd": crowd[seen], "occluded": frame.hidden[seen] >= UNHIDDEN, "truncated": touching}
+    return {"crowd": crowds(video)[seen], "occluded": frame.hidden[seen] >= UNHIDDEN, "truncated": touching}
+
+
+def crowds(video: SyntheticVideo) -> NDArray[np.bool_]:
+    """(N,) which objects of a video are crowds."""
+    return np.array([layer.crowd for layer in video.scene.layers], bool)
