@@ -29,6 +29,7 @@ from vos_occ.models.bilayer.prediction import BilayerPrediction
 from vos_occ.models.video.contract import VideoMeta
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.models.video.observation import Observation
+from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.results.output import require_new, whole_file
 from vos_occ.results.ytvis import merge_shards
 from vos_occ.structures import FrameResult
@@ -111,8 +112,9 @@ def record(model: OccMaskTrackRCNN, images: Iterable[np.ndarray]) -> Recording:
         images: (H, W, 3) uint8 RGB each, of one size, in order; at least one.
 
     Raises:
-        InputError: there is no image, or one has another size than the first.
+        InputError: there is no image, or one has another size than the first; or the model is no MaskTrack.
     """
+    _require_recordable(model)
     size: list[int] = []
     counts, parts = [], []
     for seen in model.observations(_of_one_size(images, size)):
@@ -125,6 +127,15 @@ def record(model: OccMaskTrackRCNN, images: Iterable[np.ndarray]) -> Recording:
         raise InputError("A recording needs at least one frame, found none.")
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Recording(*size, np.array(counts, np.int64), arrays, model.checkpoint_sha256)
+
+
+def _require_recordable(model: RoIVideoModel) -> None:
+    """PCAN sees a frame through its memory, and refines masks by the feature maps of objects."""
+    if not isinstance(model, OccMaskTrackRCNN):
+        found = type(model).__name__
+        raise InputError(
+            f"{found} cannot be recorded: it tracks by more than boxes, embeddings and logits. Run its videos anew."
+        )
 
 
 def _of_one_size(images: Iterable[np.ndarray], size: list[int]) -> Iterator[np.ndarray]:
@@ -140,8 +151,9 @@ def replay(model: OccMaskTrackRCNN, recording: Recording) -> Iterator[FrameResul
     """The results of a recorded video under the model's options of memory, association and occlusion.
 
     Raises:
-        InputError: the recording was made with other weights.
+        InputError: the recording was made with other weights, or the model is no MaskTrack.
     """
+    _require_recordable(model)
     if recording.checkpoint_sha256 != model.checkpoint_sha256:
         raise InputError(
             f"The recording was made with the weights {recording.checkpoint_sha256}, the model has "
@@ -161,8 +173,9 @@ def with_options(model: OccMaskTrackRCNN, options: Mapping[str, Any]) -> OccMask
             `association.iou_weight`, `occlusion.keep_embedding_above`.
 
     Raises:
-        InputError: there is no such option, or its value cannot be used.
+        InputError: there is no such option, or its value cannot be used; or the model is no MaskTrack.
     """
+    _require_recordable(model)
     changed = copy(model)
     for name in ("memory_options", "association_options", "occlusion_options"):
         setattr(changed, name, deepcopy(getattr(model, name)))

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from mmdet.models.task_modules import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -27,12 +28,12 @@ from vos_occ.models.video.frame_attention import AttentionMemory
 from vos_occ.models.video.network_image import NetworkImage
 from vos_occ.models.video.observation import Observation
 from vos_occ.models.video.quasi_dense import OccQuasiDenseTrackHead
-from vos_occ.models.video.reference_pairs import NO_REFERENCE, reference_rows
+from vos_occ.models.video.reference_pairs import TrainingFrames, find_references
 from vos_occ.models.video.refine import PrototypeRefineHead  # noqa: F401  (registers)
 from vos_occ.models.video.roi_model import RoIVideoModel, pair_images, split_pairs
 from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError
-from vos_occ.tracking.quasi_dense import QuasiDenseMemory, QuasiDenseRules
+from vos_occ.tracking.quasi_dense import Association, QuasiDenseMemory, QuasiDenseRules
 
 Stage = Literal["box", "mask", "refine", "e2e"]
 STAGES = ("box", "mask", "refine", "e2e")
@@ -128,7 +129,9 @@ class OccPCAN(RoIVideoModel):
             raise InputError("OccPCAN's stage `refine` trains a refine_head, and the config has none.")
         if self.attend_in_training and self.frame_attention is None:
             raise InputError("OccPCAN's attend_in_training needs a frame_attention, and the config has none.")
-        head = self.detector.roi_head.mask_head
+        if not self.detector.roi_head.with_mask and self.stage != "box":
+            raise InputError(f"OccPCAN's stage `{self.stage}` needs a mask head in the detector, and the config has none.")
+        head = getattr(self.detector.roi_head, "mask_head", None)  # QDTrack, the first stage, needs none
         if self.refine_reads not in ("roi", "occlusion_aware"):
             raise InputError(f"refine_reads is roi or occlusion_aware, found {self.refine_reads!r}.")
         if self.refine_reads == "occlusion_aware" and not getattr(head, "guidance", False):
@@ -176,17 +179,18 @@ class OccPCAN(RoIVideoModel):
         with torch.set_grad_enabled(learns_boxes):  # of what is frozen no graph is kept
             key_feats, ref_feats = self._training_features(images, len(keys))
             if learns_boxes:
-                losses, key_proposals = self._rpn_loss(key_feats, keys)
+                losses, proposals = self._rpn_loss(key_feats, keys)
             else:
-                key_proposals = self._proposals(key_feats, keys)
-            sampled = self.detector.roi_head.assign_and_sample(key_feats, key_proposals, keys)
-            ref_proposals = [] if self.stage == "mask" else self._proposals(ref_feats, refs)
+                proposals = self._proposals(key_feats, keys)
+            key = TrainingFrames(key_feats, keys, proposals)
+            ref = TrainingFrames(ref_feats, refs, self._proposals(ref_feats, refs) if ref_feats else [])
+            sampled = self.detector.roi_head.assign_and_sample(key.feats, key.proposals, key.samples)
             if learns_boxes:
-                losses.update(self.detector.roi_head.bbox_loss(key_feats, sampled)["loss_bbox"])
-                losses.update(self.track_head.loss(key_feats, ref_feats, key_proposals, ref_proposals, data_samples))
-        if self.stage == "box":
-            return losses
-        return losses | self._mask_losses(key_feats, ref_feats, sampled, ref_proposals, keys, refs)
+                losses.update(self.detector.roi_head.bbox_loss(key.feats, sampled)["loss_bbox"])
+                losses.update(self.track_head.loss(key.feats, ref.feats, key.proposals, ref.proposals, data_samples))
+        if self.stage != "box":
+            losses.update(self._mask_losses(sampled, key, ref))
+        return losses
 
     def _training_features(self, images: Tensor, pairs: int) -> tuple[Levels, Levels]:
         """Feature levels (B, C, h, w) of the keys and of the references; no references where nobody reads them."""
@@ -196,7 +200,7 @@ class OccPCAN(RoIVideoModel):
         if self.attend_in_training:
             ref, memory = self.frame_attention(ref, None)
             key, _ = self.frame_attention(key, memory)
-        return key, ref
+        return key, ref if self.stage != "mask" else ()
 
     @torch.no_grad()
     def _proposals(self, feats: Levels, samples: list[DetDataSample]) -> list[InstanceData]:
@@ -204,85 +208,33 @@ class OccPCAN(RoIVideoModel):
         return self.detector.rpn_head.predict(feats, samples, rescale=False)
 
     def _mask_losses(
-        self,
-        key_feats: Levels,
-        ref_feats: Levels,
-        sampled: list,
-        ref_proposals: list[InstanceData],
-        keys: list[DetDataSample],
-        refs: list[DetDataSample],
+        self, sampled: list[SamplingResult], key: TrainingFrames, ref: TrainingFrames
     ) -> dict[str, Tensor]:
         """Losses of the mask head and of the refine head, of the same forward pass."""
-        roi_head, instances = self.detector.roi_head, [key.gt_instances for key in keys]
-        metas = [key.metainfo for key in keys]
-        refines = self.refine_head is not None and self.stage in ("refine", "e2e")
+        roi_head, losses = self.detector.roi_head, {}
+        instances, metas = zip(*((sample.gt_instances, sample.metainfo) for sample in key.samples), strict=True)
         with torch.set_grad_enabled(self.stage != "refine"):
             outputs = COARSE if self.stage == "refine" else None
-            masks = roi_head.training_masks(key_feats, sampled, instances, metas, outputs)
-            own = self._refine_features(masks.features) if refines else None
-        losses = {} if self.stage == "refine" else roi_head.losses_of(masks)
-        if own is not None:
-            losses.update(self._refine_loss(masks, own, key_feats, ref_feats, ref_proposals, keys, refs))
+            masks = roi_head.training_masks(key.feats, sampled, list(instances), list(metas), outputs)
+        if self.stage != "refine":
+            losses.update(roi_head.losses_of(masks))
+        if self.stage != "mask" and self.refine_head is not None:
+            losses.update(self._refine_loss(masks, key, ref))
         return losses
 
-    def _refine_loss(
-        self,
-        masks: TrainingMasks,
-        own: Tensor,
-        key_feats: Levels,
-        ref_feats: Levels,
-        ref_proposals: list[InstanceData],
-        keys: list[DetDataSample],
-        refs: list[DetDataSample],
-    ) -> dict[str, Tensor]:
-        """`loss_refine` of the key's RoIs that have a reference; of all, each its own, in images where none has.
-
-        Args:
-            masks: of the key's RoIs.
-            own: (N, C, S, S) what the refine head reads of them.
-            key_feats: feature levels.
-            ref_feats: likewise.
-            ref_proposals: of the references.
-            keys: samples.
-            refs: likewise.
-        """
-        logits = masks.prediction.occludee_mask
-        seen, ref_features, ref_logits = self._references(masks, key_feats, ref_feats, ref_proposals, keys, refs)
-        features, coarse = own.detach().clone(), logits.detach().clone()
-        has_reference = torch.cat(seen)
-        features[has_reference], coarse[has_reference] = ref_features.to(own), ref_logits.to(logits)
-        used = torch.cat([found if found.any() else ~found for found in seen])
-        refined = self.refine_head(own[used], logits[used], features[used], coarse[used])
+    def _refine_loss(self, masks: TrainingMasks, key: TrainingFrames, ref: TrainingFrames) -> dict[str, Tensor]:
+        """`loss_refine` of the key's RoIs that have a reference; of all, each its own, in images where none has."""
+        features, logits = self._refine_features(masks.features), masks.prediction.occludee_mask
+        ref_features, ref_logits = features.detach().clone(), logits.detach().clone()
+        references = find_references(self.detector.roi_head, self.track_head, masks, key, ref)
+        with torch.no_grad():
+            seen = self.detector.roi_head.mask_features(ref.feats, references.boxes)
+            coarse = self.detector.roi_head.predict_from(seen, references.labels, COARSE).occludee_mask
+            found = torch.cat(references.found)
+            ref_features[found], ref_logits[found] = self._refine_features(seen), coarse
+        used = torch.cat([rows if rows.any() else ~rows for rows in references.found])
+        refined = self.refine_head(features[used], logits[used], ref_features[used], ref_logits[used])
         return self.refine_head.loss(refined, masks.targets.occludee_mask[used])
-
-    @torch.no_grad()
-    def _references(
-        self,
-        masks: TrainingMasks,
-        key_feats: Levels,
-        ref_feats: Levels,
-        ref_proposals: list[InstanceData],
-        keys: list[DetDataSample],
-        refs: list[DetDataSample],
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Per image (n,) bool, which of the key's RoIs have a reference; features and coarse logits of these."""
-        roi_head = self.detector.roi_head
-        sampled = roi_head.assign_and_sample(ref_feats, ref_proposals, refs)
-        boxes, gt_indices = roi_head.training_rois(sampled, [ref.gt_instances for ref in refs])
-        seen, chosen, labels = [], [], []
-        for i, (key, ref) in enumerate(zip(keys, refs, strict=True)):
-            rows = reference_rows(
-                self.track_head.embed(tuple(level[i : i + 1] for level in key_feats), masks.boxes[i]),
-                key.gt_instances.instances_ids[masks.gt_indices[i]],
-                self.track_head.embed(tuple(level[i : i + 1] for level in ref_feats), boxes[i]),
-                ref.gt_instances.instances_ids[gt_indices[i]],
-            )
-            seen.append(rows != NO_REFERENCE)
-            chosen.append(boxes[i][rows[seen[-1]]])
-            labels.append(ref.gt_instances.labels[gt_indices[i][rows[seen[-1]]]])
-        features = roi_head.mask_features(ref_feats, chosen)
-        coarse = roi_head.predict_from(features, torch.cat(labels), COARSE).occludee_mask
-        return seen, self._refine_features(features), coarse
 
     # inference
 
@@ -310,7 +262,13 @@ class OccPCAN(RoIVideoModel):
         return bool(value)
 
     def new_state(self, meta: VideoMeta) -> PCANState:
-        """An empty memory for one video."""
+        """An empty memory for one video.
+
+        Raises:
+            InputError: the model has no mask head (QDTrack, PCAN's first stage), so that it has no masks to answer.
+        """
+        if not self.detector.roi_head.with_mask:
+            raise InputError("This model has no mask head: it is PCAN's first stage (QDTrack). Train the next.")
         self._warn_order_unknown()
         return PCANState(meta, QuasiDenseMemory(self.track_head.embed_dim, QuasiDenseRules(**self.tracker_options)))
 
@@ -348,8 +306,7 @@ class OccPCAN(RoIVideoModel):
 
         The memory keeps the coarse logits, not the refined: that is what the released code compares with.
         """
-        found = (seen.boxes, seen.labels, seen.scores, seen.embeddings)
-        association = state.memory.associate(*found)
+        association = self.associate(state.memory, seen)
         rows = association.tracked
         features = seen.mask_features(rows)
         coarse = self.detector.roi_head.predict_from(features, seen.labels[rows], self._mask_outputs)
@@ -359,10 +316,15 @@ class OccPCAN(RoIVideoModel):
             before = {name: state.memory.recall(name, association, own) for name, own in payload.items()}
             prediction = replace(coarse, occludee_mask=self._refine(**payload, before=before))
         keep_embedding = self._kept_embeddings(coarse, rows, len(seen))
+        found = (seen.boxes, seen.labels, seen.scores, seen.embeddings)
         update = state.memory.update(association, *found, frame_index, keep_embedding=keep_embedding, **payload)
         track_ids = update.track_ids[rows]
         shown = (track_ids > 0).nonzero()[:, 0]
         return self._result(state, frame_index, track_ids[shown], seen, rows[shown], prediction.select(shown))
+
+    def associate(self, memory: QuasiDenseMemory, seen: Observation) -> Association:
+        """Which detections are duplicates, which continue a track, and which start one."""
+        return memory.associate(seen.boxes, seen.labels, seen.scores, seen.embeddings)
 
     def _refine(self, features: Tensor, logits: Tensor, before: dict[str, Tensor]) -> Tensor:
         """(T, 1, 2S, 2S) refined logits of T objects, by what they were like before."""
