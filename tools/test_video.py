@@ -1,8 +1,10 @@
 #!/usr/bin/env python
-"""Run a model over YouTube-VIS, OVIS or a dataset of their format: tools/test_video.py CONFIG CHECKPOINT --out DIR.
+"""Run a model over the videos of a benchmark or of a dataset of yours: tools/test_video.py CONFIG CHECKPOINT --out DIR.
 
-Writes one shard and one JSONL per video, then results.json as the servers take it; with annotations, prints the scores
-of these files. `--split valid` finds a benchmark's files, `--eval` scores by its protocol where ground truth is there.
+YouTube-VIS, OVIS and their format: one shard and one JSONL per video, then results.json as the servers take it; with
+annotations, prints the scores of these files. BDD100K, KITTI MOTS and MOTSChallenge: a JSONL per video, and Scalabel
+JSON and bitmasks, or a text file per sequence. `--split valid` finds a benchmark's files, `--eval` scores by its
+protocol where ground truth is there.
 Under `torchrun --nproc-per-node N` the videos are shared out among N processes. A run that was stopped, killed or ran
 out of disk goes on with --resume.
 """
@@ -12,36 +14,50 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from eval.errors import EvalError
-from vos_occ.inference.video_files import FORMATS
+from vos_occ.inference.video_files import FORMATS, TRACKING_FORMATS, benchmark_of, find_video_files
 from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from eval.readers.ytvis import YtvisDataset
     from vos_occ.inference.resumable import BenchmarkRun
     from vos_occ.inference.shares import Worker
-    from vos_occ.inference.video_files import VideoFiles
+    from vos_occ.models.video.contract import VideoModel
+
+PACK = "tools/submit.py pack makes the zip for the benchmark's server."
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="config file, or - for a checkpoint that carries its own")
     parser.add_argument("checkpoint", help="checkpoint file, or a shipped name")
-    parser.add_argument("--out", type=Path, required=True, help="folder for results.json, shards/ and jsonl/")
-    parser.add_argument("--split", choices=["train", "valid", "test"], help="find this split's files in the data root")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results, shards/ and jsonl/")
+    splits = ["train", "valid", "val", "trainval", "test"]
+    parser.add_argument("--split", choices=splits, help="find this split's files in the data root; valid is val")
     parser.add_argument("--data-root", help="folder that the benchmark was unpacked into (default: the config's)")
     parser.add_argument(
-        "--format", choices=FORMATS, help="whose results.json and protocol (default: the config's, else by the labels)"
+        "--format",
+        choices=[*FORMATS, *TRACKING_FORMATS],
+        help="whose results and protocol (default: the config's, else by the labels)",
     )
     parser.add_argument("--eval", action="store_true", help="score by the benchmark's protocol, if the truth is there")
-    parser.add_argument("--ann-file", help="YTVIS-format json (default: the config's test_dataset.ann_file)")
-    parser.add_argument("--image-root", help="folder of its images (default: the config's test_dataset.image_root)")
+    parser.add_argument("--ann-file", help="YTVIS-format json, or labels (default: the config's test_dataset.ann_file)")
+    parser.add_argument("--image-root", help="folder of the images (default: the config's test_dataset.image_root)")
+    parser.add_argument("--seqmap", help="file that names the sequences of KITTI MOTS or MOTSChallenge that are run")
+    parser.add_argument(
+        "--class-map",
+        nargs="+",
+        default=[],
+        metavar="CLASS=CATEGORY",
+        help="the benchmark's category of a class of the model, where their names differ",
+    )
     parser.add_argument("--score-thr", type=float, help="least score of a detection, 0..1 (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
@@ -51,36 +67,75 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def files_of(args: argparse.Namespace) -> VideoFiles:
-    """What is tested, from the command line or from the config."""
-    from vos_occ.inference.video_files import find_video_files
-    from vos_occ.training import read_config
-
-    return find_video_files(
-        {} if args.config == "-" else read_config(args.config),
-        ann_file=args.ann_file,
-        image_root=args.image_root,
-        split=args.split,
-        data_root=args.data_root,
-        format=args.format,
-    )
-
-
 def test(args: argparse.Namespace) -> None:
-    from eval.readers.ytvis import read_ytvis
-    from vos_occ.inference.benchmark import ytvis_run
-    from vos_occ.inference.load import load
     from vos_occ.inference.shares import Worker
-    from vos_occ.results.output import require_new
+    from vos_occ.training import read_config
 
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise InputError(f"--score-thr must lie in 0..1, found {args.score_thr}.")
-    worker = Worker.from_environment()
-    files = files_of(args)
+    config = {} if args.config == "-" else read_config(args.config)
+    benchmark = benchmark_of(config, args.format)
+    if benchmark is not None:
+        test_tracking(args, config, benchmark, Worker.from_environment())
+    else:
+        test_tracks(args, config, Worker.from_environment())
+
+
+def test_tracks(args: argparse.Namespace, config: Mapping[str, Any], worker: Worker) -> None:
+    """YouTube-VIS, OVIS and what has their format: videos and truth are a json."""
+    from eval.readers.ytvis import read_ytvis
+    from vos_occ.inference.benchmark import ytvis_run
+    from vos_occ.results.output import require_new
+
+    if args.seqmap or args.class_map:
+        raise InputError(f"--seqmap and --class-map are of {', '.join(TRACKING_FORMATS)} alone. Leave them out.")
+    named = {name: getattr(args, name) for name in ("ann_file", "image_root", "split", "data_root", "format")}
+    files = find_video_files(config, **named)
     dataset = read_ytvis(files.ann_file)
     protocol = files.format or ("ovis" if any(track.occlusion for track in dataset.tracks) else "ytvis")
     for name in ("results.json", "scores.json", f"{protocol}.json"):  # before a model is loaded
         require_new(args.out / name, args.overwrite or args.resume, folder=False)
+    model = loaded(args, worker)
+    if not run_videos(args, ytvis_run(model, dataset, files.image_root, args.out), worker):
+        return
+    if not dataset.has_annotations:
+        print(f"{files.ann_file} has no annotations, so nothing is scored: {PACK}")
+        return
+    print_scores(dataset, args.out)
+    if args.eval and dataset.tracks:
+        print_benchmark_scores(protocol, files.ann_file, args.out, args.out / "results.json")
+    elif args.eval:
+        print(f"{files.ann_file} annotates no object, so there is nothing to score by {protocol}.")
+
+
+def test_tracking(args: argparse.Namespace, config: Mapping[str, Any], benchmark: str, worker: Worker) -> None:
+    """BDD100K, KITTI MOTS and MOTSChallenge: videos are folders of pictures, and truth is beside them or not."""
+    from vos_occ.inference.class_map import left_out, map_classes, parse_class_map
+    from vos_occ.inference.tracking_files import scored_files, tracking_run
+    from vos_occ.inference.tracking_split import find_tracking_split
+    from vos_occ.results.output import require_new
+
+    class_map = {**config.get("class_map", {}), **parse_class_map(args.class_map)}
+    named = {name: getattr(args, name) for name in ("split", "data_root", "image_root", "ann_file", "seqmap")}
+    split = find_tracking_split(benchmark, config, **named)
+    require_new(args.out / f"{split.protocol}.json", args.overwrite or args.resume, folder=False)
+    if args.eval:
+        split.require_scorable()
+    model = loaded(args, worker)
+    mapped = map_classes(model.classes, split.categories, class_map, benchmark)
+    if worker.is_first and (line := left_out(model.classes, mapped, benchmark)):
+        print(line)
+    if not run_videos(args, tracking_run(model, split, args.out, mapped), worker):
+        return
+    if args.eval and split.truth is not None:
+        print_benchmark_scores(split.protocol, split.truth, args.out, *scored_files(split, args.out))
+    elif args.eval:
+        print(f"'{split.image_root}' comes without labels, so nothing is scored: {PACK}")
+
+
+def loaded(args: argparse.Namespace, worker: Worker) -> VideoModel:
+    from vos_occ.inference.load import load
+
     model = load(
         args.checkpoint,
         config=None if args.config == "-" else args.config,
@@ -89,24 +144,11 @@ def test(args: argparse.Namespace) -> None:
     )
     if args.score_thr is not None:
         model.score_threshold = args.score_thr
-    path = run_videos(args, ytvis_run(model, dataset, files.image_root, args.out), worker)
-    worker.leave()
-    if not worker.is_first:
-        return
-    print(f"Wrote {path}.")
-    if not dataset.has_annotations:
-        pack = "tools/submit.py pack makes the zip for the benchmark's server."
-        print(f"{files.ann_file} has no annotations, so nothing is scored: {pack}")
-        return
-    print_scores(dataset, args.out)
-    if args.eval and dataset.tracks:
-        print_benchmark_scores(protocol, files.ann_file, args.out)
-    elif args.eval:
-        print(f"{files.ann_file} annotates no object, so there is nothing to score by {protocol}.")
+    return model
 
 
-def run_videos(args: argparse.Namespace, run: BenchmarkRun, worker: Worker) -> Path:
-    """Runs this process's share of the videos, with a progress bar; answers with the results' path."""
+def run_videos(args: argparse.Namespace, run: BenchmarkRun, worker: Worker) -> bool:
+    """Runs this process's share of the videos, with a progress bar; answers whether it is to talk of the results."""
     from vos_occ.inference.progress import frames_bar
     from vos_occ.inference.stopping import StopSignals
 
@@ -117,7 +159,11 @@ def run_videos(args: argparse.Namespace, run: BenchmarkRun, worker: Worker) -> P
             progress.advance(task)
             stop.check(f"The videos that are done are in '{args.out}'. Go on with --resume.")
 
-        return run.run(overwrite=args.overwrite, resume=args.resume, worker=worker, on_frame=after_frame)
+        path = run.run(overwrite=args.overwrite, resume=args.resume, worker=worker, on_frame=after_frame)
+    worker.leave()
+    if worker.is_first:
+        print(f"Wrote {path}.")
+    return worker.is_first
 
 
 def print_scores(dataset: YtvisDataset, out: Path) -> None:
@@ -133,14 +179,14 @@ def print_scores(dataset: YtvisDataset, out: Path) -> None:
     Console().print(table)
 
 
-def print_benchmark_scores(protocol: str, ann_file: Path, out: Path) -> None:
-    """Scores results.json by the benchmark's protocol, into PROTOCOL.json in `out` and onto the terminal."""
+def print_benchmark_scores(protocol: str, truth: Path, out: Path, pred: Path, seqmap: Path | None = None) -> None:
+    """Scores results by the benchmark's protocol, into PROTOCOL.json in `out` and onto the terminal."""
     from eval import evaluate
     from eval.protocols import protocol as rules_of
     from eval.table import score_tables
     from vos_occ.results.output import write_atomically
 
-    scores = evaluate(protocol, gt=ann_file, pred=out / "results.json")
+    scores = evaluate(protocol, truth, pred, seqmap=seqmap)
     write_atomically(out / f"{protocol}.json", json.dumps(scores.as_json(), indent=1) + "\n")
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -11,6 +11,9 @@ from vos_occ.datasets.layouts import find_split
 from vos_occ.structures.errors import InputError
 
 FORMATS = ("ovis", "ytvis")
+TRACKING_FORMATS = ("bdd100k", "kitti_mots", "mots_challenge")
+"""Those whose videos are folders of pictures; see `vos_occ.inference.tracking_split`."""
+
 _LAYOUT_OF = {"ovis": "ovis", "ytvis": "ytvis19"}  # whose candidates include those of later years
 
 
@@ -29,6 +32,12 @@ class VideoFiles:
     format: str | None
 
 
+def benchmark_of(config: Mapping[str, Any], format: str | None) -> str | None:
+    """One of `TRACKING_FORMATS`, if that was asked for, on the command line or else by the config; None if not."""
+    asked = format or config.get("benchmark")
+    return asked if asked in TRACKING_FORMATS else None
+
+
 def find_video_files(
     config: Mapping[str, Any],
     *,
@@ -45,7 +54,7 @@ def find_video_files(
             `data_root`. May be empty.
         ann_file: instead of what the config or the split has.
         image_root: likewise.
-        split: train, valid or test, looked for below `data_root` in the layouts that are in use.
+        split: train, valid (or val) or test, looked for below `data_root` in the layouts that are in use.
         data_root: the folder that the benchmark was unpacked into; default: the config's.
         format: one of `FORMATS`; default: that of the config's benchmark.
 
@@ -67,6 +76,7 @@ def find_video_files(
     if benchmark is None or root is None:
         missing = "--format ovis|ytvis" if benchmark is None else "--data-root DIR"
         raise InputError(f"The config does not say where --split {split} is to be looked for: add {missing}.")
+    split = "valid" if split == "val" else split
     found = find_split(benchmark, root, split, ann_file=_absolute(ann_file), image_prefix=_absolute(image_root))
     return VideoFiles(found.ann_file, found.image_root, format)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 from vos_occ.results.output import reported, write_atomically
 
 NUMBERED = re.compile(r"\d{6,}\.png")
+_ANY = re.compile(r".*\.png")
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -31,6 +36,29 @@ def write_png(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -
 def frame_name(frame_index: int) -> str:
     """`000012.png`."""
     return f"{frame_index:06d}.png"
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A folder of png files that appears under its name only when the block ends without an error.
+
+    Until then it is a neighbour, `.<name>.part`, which is removed on an error, as is one that a killed run left behind.
+    It takes the place of a folder of png files, and of no other.
+
+    Raises:
+        UserError: the system does not let it be made, or there are other files where it should be.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with reported(path, part):
+            part.mkdir(parents=True)
+            yield part
+            remove_numbered(path, _ANY)
+            os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def remove_numbered(folder: Path, names: re.Pattern[str] = NUMBERED) -> None:
