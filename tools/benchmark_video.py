@@ -4,6 +4,7 @@
     python tools/benchmark_video.py --parts compare --frames 12        the comparison alone
     python tools/benchmark_video.py --parts accuracy --videos 80       tube AP by precision; some 10 minutes more
     python tools/benchmark_video.py --parts cmtrack --frames 2         CMTrack by stage and number of references
+    python tools/benchmark_video.py --parts pcan --frames 20           PCAN by stage, and its memory over 1000 frames
     python tools/benchmark_video.py --plot docs/images/video_speed.png --out benchmark.json
 
 Same weights, same detections, same operators (the named backend); results are compared before anything is timed.
@@ -24,6 +25,8 @@ from typing import Any
 
 import torch
 from benchmark_video_cmtrack import REACHES, build, cmtrack_table, measure_cmtrack
+from benchmark_video_pcan import build as build_pcan
+from benchmark_video_pcan import measure_pcan, pcan_table
 from benchmark_video_sides import ALL_SURVIVE, STAGES, TENTH_SURVIVES, Scene, Side, Step, both_sides, difference
 from rich.console import Console
 from rich.table import Table
@@ -34,7 +37,7 @@ from vos_occ.results import require_new, write_atomically
 from vos_occ.structures.errors import UserError
 
 PARTS = ("compare", "threads", "bfloat16", "memory", "growth")  # those of a plain run
-ASKED_FOR = ("accuracy", "cmtrack")  # these must be named
+ASKED_FOR = ("accuracy", "cmtrack", "pcan")  # these must be named
 SCENES = {"all survive": ALL_SURVIVE, "10 of 100 survive": TENTH_SURVIVES}
 TOLERANCE = {"boxes": 1e-3, "scores": 1e-5, "masks": 1e-3}
 CHECKED_FRAMES = 3
@@ -43,6 +46,7 @@ MIB = 2**20
 OUTPUTS = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
 OBJECTS = (1, 10, 30, 100)
 MMDETS_FRAMES, OUR_FRAMES, CMTRACK_FRAMES = (50, 100), (50, 200, 1000), (20, 50, 200)
+PCAN_FRAMES = (100, 500, 1000)
 
 
 class BenchmarkError(UserError):
@@ -157,6 +161,8 @@ def memory(side: str, objects: int, marks: list[int]) -> list[dict[str, float]]:
     scene = Scene(objects=objects, network=(160, 96))
     if side == "cmtrack":
         model: Side = build(max(REACHES), scene, small=True)
+    elif side == "pcan":
+        model = build_pcan(scene, small=True)
     else:
         ours, make_theirs = both_sides(scene, small=True)
         model = ours if side == "ours" else make_theirs()
@@ -244,6 +250,10 @@ def show(console: Console, answer: dict[str, Any]) -> None:
         console.print(cmtrack_table(answer["cmtrack"]))
         marks = ", ".join(f"frame {row['frame']}: {row['mib']:.0f} MiB" for row in answer["cmtrack"]["memory"])
         console.print(f"resident, narrow network, 10 references: {marks}", soft_wrap=True)
+    if "pcan" in answer:
+        console.print(pcan_table(answer["pcan"]))
+        marks = ", ".join(f"frame {row['frame']}: {row['mib']:.0f} MiB" for row in answer["pcan"]["memory"])
+        console.print(f"resident, narrow network, 10 objects: {marks}", soft_wrap=True)
 
 
 def comparison_table(row: dict[str, Any]) -> Table:
@@ -330,6 +340,9 @@ def measure(answer: dict[str, Any], options: argparse.Namespace, progress: Conso
         elif part == "cmtrack":
             answer["cmtrack"] = measure_cmtrack(frames)
             answer["cmtrack"]["memory"] = memory_alone("cmtrack", 10, CMTRACK_FRAMES)
+        elif part == "pcan":
+            answer["pcan"] = measure_pcan(frames)
+            answer["pcan"]["memory"] = memory_alone("pcan", 10, PCAN_FRAMES)
 
 
 def run(argv: list[str] | None) -> int:
