@@ -39,7 +39,7 @@ def run(
     return outputs, memory
 
 
-def by_definition(mu: Tensor, maps: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
+def by_definition(mu: Tensor, maps: list[Tensor], share: float, momentum: float) -> tuple[list[Tensor], Tensor, Tensor]:
     """The equations of specs/trackers.md section 3.2 for one level (C, n) of each frame."""
     memory, outputs = maps[0], []
     for x in maps:
@@ -48,19 +48,21 @@ def by_definition(mu: Tensor, maps: list[Tensor]) -> tuple[list[Tensor], Tensor,
             z = torch.softmax(20 * memory.T @ prototypes, dim=1)
             prototypes = memory @ (z / z.sum(0))
             prototypes = prototypes / prototypes.norm(dim=0)
-        x = 0.75 * x + 0.25 * prototypes @ torch.softmax(x.T @ prototypes, dim=1).T
+        x = (1 - share) * x + share * prototypes @ torch.softmax(x.T @ prototypes, dim=1).T
         outputs.append(x)
-        memory = 0.75 * x + 0.25 * memory
-        mu = 0.5 * mu + 0.5 * prototypes
+        memory = (1 - share) * x + share * memory
+        mu = momentum * mu + (1 - momentum) * prototypes
     return outputs, memory, mu
 
 
-def test_three_frames_equal_the_equations() -> None:
-    layer, frames = attention().double(), [frame(seed, dtype=torch.float64) for seed in range(3)]
+@pytest.mark.parametrize("options", [{}, {"share": 0.4, "momentum": 0.9}], ids=["released", "others"])
+def test_three_frames_equal_the_equations(options: dict[str, float]) -> None:
+    layer, frames = attention(**options).double(), [frame(seed, dtype=torch.float64) for seed in range(3)]
+    share, momentum = (options or {"share": 0.25, "momentum": 0.5}).values()
     outputs, memory = run(layer, frames)
     for level in (0, 1):
         maps = [feats[level][0].flatten(1) for feats in frames]
-        expected, expected_map, expected_mu = by_definition(getattr(layer, f"mu{level}")[0], maps)
+        expected, expected_map, expected_mu = by_definition(getattr(layer, f"mu{level}")[0], maps, share, momentum)
         for found, x in zip(outputs, expected, strict=True):
             torch.testing.assert_close(found[level][0].flatten(1), x)
         torch.testing.assert_close(memory.maps[level][0].flatten(1), expected_map)

@@ -56,7 +56,7 @@ def em_prototypes(
     Args:
         feats: (B, C, n) float.
         prototypes: (B or 1, C, K) float, the start; it need not be of length one.
-        iterations: how often, at least 1.
+        iterations: how often; 0 returns the start.
         kappa: as of `expectation`.
         weights: (B, n) in [0, 1]; a cell of weight zero is left out. None: all are one.
 
