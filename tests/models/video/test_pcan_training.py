@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vos_occ.models.video.pcan import OccPCAN
 from vos_occ.models.video.reference_pairs import NO_REFERENCE, reference_rows
+from vos_occ.structures.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:DeprecationWarning:UserWarning")  # mmdet of itself
 
@@ -68,15 +69,15 @@ def test_a_stage_changes_its_own_part_only(  # P-a: the released code cannot run
 ) -> None:
     model = build_tiny_pcan({"stage": stage, **HEADS[head]})
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     first = step(model, training_batch(model))
     optimizer.step()
-    for _ in range(5):
+    for _ in range(3):
         last = step(model, training_batch(model))
         optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
     assert changed and all(name.startswith(TRAINED[stage]) for name in changed)
-    assert last["loss"] < first["loss"]
+    assert last[f"loss_{stage}"] < first[f"loss_{stage}"]
 
 
 @pytest.mark.parametrize("stage", ["box", "mask", "refine"])
@@ -85,7 +86,7 @@ def test_what_is_frozen_stays_in_evaluation(build_tiny_pcan: Callable, stage: st
     for _ in range(2):
         model.train()
         in_training = {name for name, module in model.named_modules() if name and module.training}
-        assert all(name.startswith(TRAINED[stage].rstrip(".")) for name in in_training) or stage == "box"
+        assert stage == "box" or all(name.startswith(TRAINED[stage].rstrip(".")) for name in in_training)
         assert any(name.startswith("refine_head") for name in in_training) == (stage == "refine")
         assert any(name.startswith("detector.roi_head.mask_head") for name in in_training) == (stage == "mask")
         model.eval()
@@ -153,8 +154,6 @@ def test_labels_and_proposals_of_the_caller_stay(build_tiny_pcan: Callable, trai
 
 
 def test_occlusion_aware_features_need_an_occluder_layer(build_tiny_pcan: Callable, training_batch: Callable) -> None:
-    from vos_occ.structures.errors import InputError
-
     model = build_tiny_pcan({"refine_reads": "occlusion_aware"})
     assert step(model, training_batch(model))["loss_refine"].isfinite()
     with pytest.raises(InputError, match="needs a BilayerMaskHead"):
@@ -173,8 +172,6 @@ def test_occlusion_aware_features_need_an_occluder_layer(build_tiny_pcan: Callab
     ],
 )
 def test_unusable_options_are_one_line(build_tiny_pcan: Callable, changes: dict[str, Any], said: str) -> None:
-    from vos_occ.structures.errors import InputError
-
     with pytest.raises(InputError, match=said) as error:
         build_tiny_pcan(changes)
     assert "\n" not in str(error.value)
