@@ -26,7 +26,8 @@ from vos_occ.models.bilayer.plain_head import PlainMaskHead
 from vos_occ.training import read_config, require_trainable
 
 FOLDER = Path(__file__).parents[3] / "configs/masktrack"
-DATA = {"ytvis2019": 40, "ytvis2021": 40, "ytvis2022": 40, "ovis": 25}
+DATA = {"ytvis2019": 40, "ytvis2021": 40, "ytvis2022": 40, "ovis": 25, "bdd100k": 8, "kitti_mots": 2}
+MOTS = ("bdd100k", "kitti_mots")
 HEADS = {"fcn": PlainMaskHead, "bilayer": BilayerMaskHead}
 RECIPES = [f"masktrack_{head}_r50_{data}" for head in HEADS for data in DATA]
 
@@ -37,7 +38,7 @@ def config(request: pytest.FixtureRequest) -> Config:
 
 
 def head_and_data(config: Config) -> tuple[str, str]:
-    _, head, _, data = Path(config.filename).stem.split("_")
+    _, head, _, data = Path(config.filename).stem.split("_", maxsplit=3)
     return head, data
 
 
@@ -123,13 +124,14 @@ def test_the_bilayer_head_learns_contact_where_the_data_knows_no_order(config: C
         assert "occlusion" not in config.model and "mask_targets" not in config.model.detector.roi_head
 
 
-def test_ovis_has_the_detector_of_the_released_cmasktrack(config: Config) -> None:
-    """specs/trackers.md 2.4, against MaskTrack R-CNN's own of 1.2 and 1.4."""
+def test_ovis_has_the_detector_of_the_released_cmasktrack_and_mots_that_of_pcan(config: Config) -> None:
+    """specs/trackers.md 2.4 and 3.1, against MaskTrack R-CNN's own of 1.2 and 1.4."""
     _, data = head_and_data(config)
     train, test = config.model.detector.train_cfg, config.model.detector.test_cfg
     found = (train.rpn.sampler.num, train.rpn_proposal.max_per_img, train.rcnn.sampler.num, test.rpn.max_per_img)
-    assert found == ((256, 1000, 512, 1000) if data == "ovis" else (64, 200, 128, 200))
-    assert (test.rcnn.score_thr, test.rcnn.max_per_img) == (0.05, 100 if data == "ovis" else 10)
+    is_large = data in ("ovis", *MOTS)
+    assert found == ((256, 1000, 512, 1000) if is_large else (64, 200, 128, 200))
+    assert (test.rcnn.score_thr, test.rcnn.max_per_img) == (0.5 if data in MOTS else 0.05, 100 if is_large else 10)
     assert train.rcnn.sampler.pos_fraction == 0.25
 
 
@@ -150,7 +152,9 @@ def write_fake_dataset(folder: Path, classes: tuple[str, ...]) -> tuple[Path, Pa
     return folder / "train.json", folder
 
 
-def test_training_pairs_have_the_recipes_size(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if not recipe.endswith(MOTS)])
+def test_training_pairs_have_the_recipes_size(recipe: str, tmp_path: Path) -> None:
+    config = read_config(FOLDER / f"{recipe}.py")
     dataset = config.train_dataloader.dataset.to_dict()
     (source,) = dataset["sources"]
     source["ann_file"], source["image_root"] = write_fake_dataset(tmp_path, config.classes)
@@ -172,7 +176,7 @@ def test_schedule_is_the_papers(config: Config) -> None:
     assert config.optim_wrapper.clip_grad.max_norm == 35
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("SGD", 0.005, 0.9, 1e-4)
-    batch = 16 if len(config.classes) == 25 else 32
+    batch = 16 if head_and_data(config)[1] in ("ovis", *MOTS) else 32
     assert config.auto_scale_lr == {"enable": True, "base_batch_size": batch}
     assert 8 * config.train_dataloader.batch_size == batch, "8 GPUs have the published batch"
 
