@@ -170,5 +170,6 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=200, max_keep_ckpts=1),
 )
 channels_last = True
+find_unused_parameters = True  # the backbone has a last convolution that the FPN does not read
 log_processor = dict(by_epoch=False, window_size=20)
 randomness = dict(seed=0)
