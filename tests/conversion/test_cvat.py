@@ -160,3 +160,22 @@ def test_a_head_that_does_not_fit_is_named(cvat, old: str, new: str, message: st
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(SchemaError, match=message):
         read_cvat_video(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused_in_any_encoding_before_they_grow(cvat, encoding: str) -> None:
+    """Each of nine entities is ten times the one before: 10 GB, of which nothing may be made."""
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "x" * 100}">' for n in range(9))
+    path = cvat(track(box(0, 0)).replace('label="dog"', 'label="&e8;"'))
+    body = path.read_text().replace("<annotations>", f"<!DOCTYPE a [{entities}]><annotations>")
+    body = body.removeprefix('<?xml version="1.0" encoding="utf-8"?>')
+    path.write_bytes((f'<?xml version="1.0" encoding="{encoding}"?>' + body).encode(encoding))
+    with pytest.raises(SchemaError, match="declares entities"):
+        read_cvat_video(path)
+
+
+def test_a_file_in_utf_16_is_read(cvat) -> None:
+    path = cvat(track(box(0, 0)))
+    expected = read_cvat_video(path)
+    path.write_bytes(('<?xml version="1.0" encoding="utf-16"?>' + path.read_text().split("?>")[-1]).encode("utf-16"))
+    assert read_cvat_video(path) == expected
