@@ -74,6 +74,8 @@ def tips(polygon: np.ndarray) -> float:
         ("leaf", fullness),
         ("bottle", flatness),
         ("blossom", tips),
+        ("cross", fullness),
+        ("crescent", fullness),
     ],
 )
 def test_outlines_of_the_two_splits_differ_in_a_parameter(name: str, measure) -> None:
