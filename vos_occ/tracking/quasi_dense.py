@@ -192,10 +192,11 @@ class QuasiDenseMemory:
 
     def _match(self, labels: Tensor, scores: Tensor, embeddings: Tensor) -> Tensor:
         """(N,) row of the track that each detection continues, by falling score; UNMATCHED or REJECTED."""
-        remembered = torch.cat([self.tracks.embeddings.to(embeddings), self.backdrops.embeddings.to(embeddings)])
+        remembered = torch.cat([self.tracks.embeddings, self.backdrops.embeddings]).to(embeddings.device)
+        remembered_labels = torch.cat([self.tracks.labels, self.backdrops.labels]).to(labels.device)
         fits = bisoftmax(embeddings, remembered)
         if self.rules.with_cats:
-            fits = fits * (labels[:, None] == torch.cat([self.tracks.labels, self.backdrops.labels]).to(labels))
+            fits = fits * (labels[:, None] == remembered_labels)
         return claim(fits, scores > self.rules.obj_score, len(self), self.rules.match_score)
 
     def update(

@@ -190,6 +190,18 @@ def test_a_common_object_trains_every_parameter():
     assert all(parameter.grad.abs().sum() > 0 for parameter in head.parameters())
 
 
+def test_embeddings_are_compared_in_float32_under_autocast():
+    """In bfloat16 these two would be as similar to each other as to themselves: 256 + .5 is not a number there."""
+    head = build()
+    result = head._sample(features(1), proposals(), [frame([1, 2])])[0]
+    key, ref = torch.zeros(4, D), torch.zeros(6, D)
+    key[:, 0], ref[:, 0] = 16, 16 + torch.arange(6) / 32
+    with torch.autocast("cpu", torch.bfloat16):
+        (products,), (cosines,) = head.embed_head.match(key, ref, [result], [result])
+    assert products.dtype == cosines.dtype == torch.float32
+    assert products[0].tolist() == [256 + i / 2 for i in range(6)]
+
+
 # what mmdet's does to its input
 
 

@@ -44,8 +44,8 @@ TRAINING = {
         "neg_sampler": {"type": "IoUBalancedNegSampler", "floor_thr": 0, "floor_fraction": 0, "num_bins": 3},
     },
 }
-"""What PCAN trains with (specs/trackers.md section 3.1). Its `floor_thr` is -1, which the sampler
-itself turns into 0 at its first call; from the second on the two are the same."""
+"""What PCAN trains with (specs/trackers.md section 3.1). Its `floor_thr` is -1, which the sampler itself
+turns into 0 the first time it draws; from then on the two are the same."""
 
 
 @MODELS.register_module()
@@ -60,13 +60,10 @@ class MultiPositiveLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(
-        self, similarity: Tensor, targets: Tensor, weights: Tensor, avg_factor: Tensor | float | None = None
-    ) -> Tensor:
-        """Mean loss of (N, M) similarities with (N, M) targets in {0, 1}; (N,) weights, divided by `avg_factor`."""
+    def forward(self, similarity: Tensor, targets: Tensor, weights: Tensor, avg_factor: Tensor) -> Tensor:
+        """Loss of (N, M) similarities with (N, M) targets in {0, 1}: summed with (N,) weights, by `avg_factor`."""
         losses = multi_positive_loss(similarity, targets >= 1) * weights
-        count = max(len(losses), 1) if avg_factor is None else torch.as_tensor(avg_factor).clamp_min(1)
-        return self.loss_weight * losses.sum() / count
+        return self.loss_weight * losses.sum() / avg_factor.clamp_min(1)
 
 
 def multi_positive_loss(similarity: Tensor, positive: Tensor) -> Tensor:
@@ -89,7 +86,8 @@ def multi_positive_loss(similarity: Tensor, positive: Tensor) -> Tensor:
     rows, chosen = similarity[counts], positive[counts]  # a logsumexp of nothing has no gradient
     toward = (-rows).masked_fill(~chosen, float("-inf")).logsumexp(dim=1)
     away = rows.masked_fill(chosen, float("-inf")).logsumexp(dim=1)
-    return similarity.new_zeros(len(similarity)).index_put((counts,), F.softplus(toward + away))
+    losses = F.softplus(toward + away)
+    return losses.new_zeros(len(similarity)).index_put((counts,), losses)
 
 
 @MODELS.register_module()
@@ -125,14 +123,21 @@ class OccQuasiDenseEmbedHead(QuasiDenseEmbedHead):
             **kwargs,
         )
 
+    def match(
+        self, key_embeds: Tensor, ref_embeds: Tensor, *sampling_results: list[SamplingResult]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """mmdet's dot products and cosines, in float32 also under autocast: rounded, they are off by whole units."""
+        with torch.autocast(key_embeds.device.type, enabled=False):
+            return super().match(key_embeds.float(), ref_embeds.float(), *sampling_results)
+
 
 @MODELS.register_module()
 class OccQuasiDenseTrackHead(QuasiDenseTrackHead):
     """mmdet's `QuasiDenseTrackHead` for many classes, which answers with embeddings.
 
     Against mmdet's: nothing that is passed in changes (its detector's labels were zeroed, B2, and its proposals
-    renamed, B10), and the reference's RoIs are assigned with the reference's own ignored regions (B10). Without
-    `ignore_iof_thr` in the assigner, as in the released configs, ignored regions are not asked for.
+    renamed, B10), and the reference's RoIs are assigned with the reference's own ignored regions (B10). With an
+    `ignore_iof_thr` of -1 in the assigner, as released, ignored regions are not asked for.
 
     Args:
         roi_extractor, embed_head, train_cfg: mmdet's; PCAN's by default.
