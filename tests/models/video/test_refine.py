@@ -17,6 +17,7 @@ from vos_occ.models.layers.prototypes import em_prototypes
 from vos_occ.models.video import refine
 from vos_occ.models.video.fusion import fuse
 from vos_occ.models.video.refine import PrototypeRefineHead, masked_mean
+from vos_occ.structures.errors import InputError
 
 CHANNELS, SIDE = 8, 6
 
@@ -228,6 +229,11 @@ def test_fused_for_inference_it_answers_the_same() -> None:
         fuse(layer)
         torch.testing.assert_close(layer(*given), expected, rtol=1e-4, atol=1e-5)
         assert layer(*inputs(0)).shape == (0, 1, 2 * SIDE, 2 * SIDE)
+
+
+def test_an_impossible_momentum_is_refused() -> None:
+    with pytest.raises(InputError, match=r"momentum in \[0, 1\], found 9.5"):
+        head(momentum=9.5)
 
 
 def test_it_is_built_from_a_config() -> None:
