@@ -24,6 +24,7 @@ from eval.readers.stream import Item, read_item, stream_json
 from eval.rle import Rle
 from eval.runs import MaskError, decode_runs
 
+_CURE = "Use the pictures that were labelled."
 _MOST_CLASSES = 63  # bits of the number that says which classes a frame shows
 
 
@@ -106,6 +107,9 @@ class ScalabelIndex:
         path = self._files[file]
         record = Record(read_item(path, offset, length), f"frames[{number}]", path.name)
         rows = LabelRows(self.vocabulary, (height, width), boxes=True)
+        if record.values.get("size") is not None and rows.size_of(record) != (height, width):
+            stated = " x ".join(map(str, rows.size_of(record)))
+            raise record.error("size", f"is {stated} (height x width), but its picture is {height} x {width}", _CURE)
         for i, label in self._labels(record):
             rows.add(0, i, label, record)
         self._check(rows, record, height, width)

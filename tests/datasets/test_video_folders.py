@@ -88,9 +88,11 @@ def test_what_is_not_there_is_told(tmp_path: Path, arguments: tuple[str | None, 
         find_folders(dataset, bdd(tmp_path), split, form=form, labels=labels)
 
 
-def test_a_missing_sequence_is_told(tmp_path: Path) -> None:
-    touch(tmp_path, "training/image_02/0002/000000.png")
-    with pytest.raises(InputError, match=r"lacks 8 of 9 videos of kitti_mots val: 0006, 0007"):
+def test_of_kitti_mots_a_part_can_be_taken_but_not_none(tmp_path: Path) -> None:
+    touch(tmp_path, "training/image_02/0002/000000.png", "training/image_02/0003/000000.png")
+    assert [video.name for video in list_videos(find_folders("kitti_mots", tmp_path, "val"))] == ["0002"]
+    (tmp_path / "training/image_02/0002").rename(tmp_path / "training/image_02/2")
+    with pytest.raises(InputError, match=r"holds none of 0002, 0006, 0007, 0008, 0010 and 4 more"):
         list_videos(find_folders("kitti_mots", tmp_path, "val"))
 
 

@@ -189,21 +189,21 @@ def find_folders(
 def list_videos(folders: SplitFolders) -> tuple[VideoFolder, ...]:
     """The videos of a split with their frames; no picture is read.
 
+    Of KITTI MOTS, those of the split's sequences that are there.
+
     Raises:
-        InputError: there are none, one that belongs to the split is missing, or a video lacks a frame.
+        InputError: there are none, or a video lacks a frame.
     """
     layout = folders.layout
     assert layout.first_number is not None, "single images are no videos"
-    names = folders.sequences or sorted(
+    there = sorted(
         path.name for path in folders.images.iterdir() if (path / layout.frames_in).is_dir() and path.name[0] != "."
     )
+    names = [name for name in there if folders.sequences is None or name in folders.sequences]
     if not names:
-        raise InputError(f"'{folders.images}' holds no folder of a video. Name the folder that holds them.")
-    missing = [name for name in names if not (folders.images / name / layout.frames_in).is_dir()]
-    if missing:
+        wanted = f"none of {listed(folders.sequences)}" if folders.sequences else "no folder of a video"
         raise InputError(
-            f"'{folders.images}' lacks {len(missing)} of {len(names)} videos of {folders.dataset} {folders.split}: "
-            f"{listed(missing)}. Unpack all of it."
+            f"'{folders.images}' holds {wanted}. Unpack the frames there, or name the folder with `images`."
         )
     return tuple(_video(name, folders.images / name / layout.frames_in, layout.first_number) for name in names)
 
