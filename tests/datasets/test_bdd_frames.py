@@ -272,9 +272,9 @@ def rgba(*codes: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def test_ids_of_two_bytes_and_all_flags_are_read(tmp_path: Path) -> None:
-    sample = bitmask_source(tmp_path, rgba((3, 4, 1, 44), (3, 1, 0, 1), (1, 2, 0, 2))).load(0, 0)
+    sample = bitmask_source(tmp_path, rgba((3, 4, 1, 44), (99, 1, 0, 1), (1, 2, 0, 2))).load(0, 0)
     assert sample.instance_ids.tolist() == [1, 2, 300]  # (B << 8) + A: bdd100k's own converter loses those above 255
-    assert sample.labels.tolist() == [2, 0, 2]
+    assert sample.labels.tolist() == [0, 0, 2]
     assert sample.crowd.tolist() == [True, True, False]
     assert sample.masks[2].tolist() == [[1] * 4, [0] * 4, [0] * 4, [0] * 4]
 

@@ -20,7 +20,7 @@ class BddBitmaskFrames:
     """Frames of segmentation tracking, or images of instance segmentation.
 
     No bitmask is opened before it is asked for, so all frames count as usable; one without an object is found when it
-    is read. Ignored objects and crowds become crowds.
+    is read. Ignored objects and crowds become crowds, those of no category too.
 
     Args:
         labels: folder of the videos' folders of bitmasks, or of the bitmasks of single images.
@@ -73,7 +73,7 @@ class BddBitmaskFrames:
                 f"{path}: instance {objects.ids[unknown][0]} has category {objects.categories[unknown][0]}, expected "
                 f"1..{len(self._label_of)}. Export it again."
             )
-        labels = np.array([self._label_of.get(number, -1) for number in objects.categories.tolist()], np.int64)
+        labels = np.array([self._label_of.get(number, 0) for number in objects.categories.tolist()], np.int64)
         kept = np.flatnonzero(labels >= 0)
         masks = (owner == kept[:, None, None]).astype(np.uint8)
         ids = objects.ids[kept] + video * IDS_OF_A_VIDEO
