@@ -14,7 +14,7 @@ from eval import evaluate
 from eval.readers.bdd_bitmask import find_bitmasks, read_bitmasks, read_instances
 from eval.readers.mots import parse_mots
 from eval.scores import Scores
-from vos_occ.datasets.sprites import CLASSES, LOOKS, drained, draw_crowd, draw_sprite
+from vos_occ.datasets.sprites import CLASSES, LOOKS, Sprite, drained, draw_crowd, draw_sprite
 from vos_occ.datasets.synthetic import SyntheticWorld
 from vos_occ.datasets.synthetic_bdd100k import CAST, DISTRACTORS, write_bdd100k
 from vos_occ.datasets.synthetic_kitti_mots import write_kitti_mots
@@ -90,14 +90,15 @@ def test_every_class_has_a_picture_of_its_own() -> None:
 
 
 def test_a_crowd_is_many_and_stays_within_its_radius() -> None:
-    rng = np.random.default_rng(0)
-    sprite = draw_crowd("brick", "train", 40.0, PHOTOGRAPHS["train"], np.array([1.0, 0.0]), rng)
-    on = sprite.rgba[..., 3] >= 128
-    y, x = np.nonzero(on)
-    middle = (sprite.side - 1) / 2
-    assert np.hypot(y - middle, x - middle).max() <= 42
-    hull = cv2.convexHull(np.argwhere(on).astype(np.int32))
-    assert on.sum() < 0.85 * cv2.contourArea(hull), "a brick alone fills its hull"
+    def fullness(sprite: Sprite) -> float:
+        on = sprite.rgba[..., 3] >= 128
+        return on.sum() / cv2.contourArea(cv2.convexHull(np.argwhere(on).astype(np.int32)))
+
+    rng, light = np.random.default_rng(1), np.array([1.0, 0.0])
+    crowd = draw_crowd("bottle", "train", 40.0, PHOTOGRAPHS["train"], light, rng)
+    points = np.argwhere(crowd.rgba[..., 3] >= 128) - (crowd.side - 1) / 2
+    assert np.hypot(*points.T).max() <= 42
+    assert fullness(crowd) < 0.9 * fullness(draw_sprite("bottle", "train", 40.0, PHOTOGRAPHS["train"][0], light, rng))
 
 
 def test_a_drained_sprite_keeps_its_outline_and_loses_its_colour() -> None:
