@@ -156,6 +156,27 @@ def test_cmtrack_is_measured_by_stage_and_number_of_references(
         assert sum(row["stages"].values()) <= row["seconds"]
 
 
+def test_pcan_is_measured_by_stage(
+    tool: Callable, bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = tool("benchmark_video_pcan")
+    answers = []
+
+    def measured(frames: int) -> dict[str, Any]:
+        answers.append(sides.measure_pcan(frames, bench.Scene(objects=3, **SMALL), small=True))
+        return answers[-1]
+
+    monkeypatch.setattr(bench, "measure_pcan", measured)
+    monkeypatch.setattr(bench, "memory_alone", lambda side, objects, marks: bench.memory(side, objects, [1, 2]))
+    assert bench.main(["--parts", "pcan", "--frames", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "frame, least of 3" in printed and "3 objects tracked" in printed and "frame 2: " in printed
+    (answer,) = answers
+    assert answer["tracks"] == answer["tracked"] == 3, "the same three in all frames"
+    assert all(answer["stages"][stage] > 0 for stage in ("attention", "embed", "associate", "masks", "refine", "paste"))
+    assert sum(answer["stages"].values()) <= answer["seconds"]
+
+
 def test_the_plot_is_a_picture(bench: ModuleType, tmp_path: Path) -> None:
     growth = [
         {"what": what, "value": value, "ours": 1.0, "mmdet": 2.0} for what in ("pixels", "objects") for value in (1, 2)
