@@ -25,12 +25,17 @@ def write_png(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -
     Raises:
         UserError: if the place cannot be written to.
     """
+    write_atomically(path, encode_png(image))
+
+
+def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """What `write_png` writes."""
     if image.ndim == 3:
         image = image[:, :, [2, 1, 0, 3][: image.shape[2]]]
     encoded, data = cv2.imencode(".png", image)
     if not encoded:
-        raise RuntimeError(f"OpenCV could not encode '{path}', {image.shape} {image.dtype}.")
-    write_atomically(path, data.tobytes())
+        raise RuntimeError(f"OpenCV could not encode a picture, {image.shape} {image.dtype}.")
+    return data.tobytes()
 
 
 def frame_name(frame_index: int) -> str:

@@ -32,7 +32,7 @@ def unpack(path: Path, names: str, folder: Path, report: SubmissionReport) -> di
 
     Args:
         path: a zip, whole or not.
-        names: regular expression of the names that the server reads, at the root of the zip.
+        names: regular expression of the names that the server reads, with the folders that they have in the zip.
         folder: an empty folder for them.
         report: takes what is wrong with the zip.
 
@@ -49,6 +49,7 @@ def unpack(path: Path, names: str, folder: Path, report: SubmissionReport) -> di
         for member in members:
             if re.fullmatch(names, member):
                 found[member] = folder / member
+                found[member].parent.mkdir(parents=True, exist_ok=True)
                 unpack_member(path, member, found[member])
     except SchemaError as error:
         report.defect("broken zip", str(error))
@@ -61,9 +62,12 @@ def _look_at_others(path: Path, members: list[str], names: str, report: Submissi
     for member in members:
         name = PurePosixPath(member)
         hidden = name.name.startswith(".") or "__MACOSX" in name.parts  # what macOS adds
-        if re.fullmatch(names, name.name) and not hidden:
-            at_root = f"'{path}' holds '{member}', expected '{name.name}' at its root, in no folder"
-            report.defect("nested zip", f"{at_root}. Zip the file, not its folder.")
+        below = ("/".join(name.parts[k:]) for k in range(1, len(name.parts)))
+        wanted = None if hidden else next((place for place in below if re.fullmatch(names, place)), None)
+        if wanted is not None:
+            report.defect("nested zip", f"'{path}' holds '{member}', expected '{wanted}'. Zip what is in the folder.")
+        elif name.suffix == ".zip":
+            report.defect("nested zip", f"'{path}' holds another zip, '{member}'. Zip the files themselves.")
         else:
             report.warn(f"'{path}' holds '{member}' too, which the server does not look at.")
 
@@ -83,9 +87,15 @@ def write_zip(files: Mapping[str, Path], out: str | Path, overwrite: bool = Fals
     require_new(out, overwrite, folder=False)
     with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(files):
-            member = zipfile.ZipInfo(name, _DATE)
-            member.create_system, member.external_attr = _UNIX, _FILE_MODE
-            member.compress_type = zipfile.ZIP_DEFLATED
+            member = zip_member(name)
             member.file_size = files[name].stat().st_size  # by which zipfile chooses the form for large files
             with files[name].open("rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
+
+
+def zip_member(name: str) -> zipfile.ZipInfo:
+    """A file of a zip that says nothing of when and by whom it was made."""
+    member = zipfile.ZipInfo(name, _DATE)
+    member.create_system, member.external_attr = _UNIX, _FILE_MODE
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member
