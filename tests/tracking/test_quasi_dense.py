@@ -191,6 +191,12 @@ def test_what_overlaps_something_better_is_no_backdrop():
     assert found.tracked.tolist() == [0] and found.backdrops.tolist() == [2]
 
 
+def test_what_overlaps_a_duplicate_may_be_a_backdrop():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [5.8, 0, 15.8, 10]])  # IoU .27 with the first, .35
+    found = QuasiDenseMemory(D).associate(boxes, torch.zeros(3).long(), torch.tensor([0.9, 0.8, 0.6]), torch.eye(3, D))
+    assert found.tracked.tolist() == [0] and found.backdrops.tolist() == [2]
+
+
 def test_a_match_with_too_low_a_score_is_neither_track_nor_backdrop():
     """The released id -2. The detector of the released configs leaves no such score."""
     memory = QuasiDenseMemory(D)
