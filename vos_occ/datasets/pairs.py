@@ -75,7 +75,8 @@ class FramePairs(Dataset):
         classes: names in label order, the same for all sources. Where a source has other names or finer classes, its
             config says so by `merge`: {"person": "pedestrian", "rider": "pedestrian"}.
         require_shared: draw another pair where key and reference have no object in common, as PCAN's training does
-            (specs/trackers.md 3.4). Without, such a pair teaches that its objects are new.
+            (specs/trackers.md 3.4); where none is found, the key is its own reference. Without, such a pair teaches
+            that its objects are new.
 
     Raises:
         InputError: a source cannot be used, or none has a usable frame.
@@ -131,6 +132,8 @@ class FramePairs(Dataset):
             if self._teaches(number, key, reference):
                 break
             index = int(rng.integers(len(self)))
+        else:
+            reference = key if self.require_shared else reference
         packed = pack_pair(key, reference)
         packed["data_samples"].set_metainfo({"img_id": f"source {number} video {video} frame {frame_index}"})
         return packed

@@ -232,6 +232,18 @@ def test_training_on_ground_truth_boxes_only_uses_each_object_once() -> None:
     assert rois_seen_by_mask_head(build(train_on_gt_boxes_only=True), [image(0), image(1, count=3)]) == 7
 
 
+def test_no_mask_is_learned_of_objects_with_a_box_only() -> None:
+    boxed, partly = image(0), image(1, count=3)
+    boxed.gt_instances.mask_known = torch.zeros(4, dtype=torch.bool)
+    partly.gt_instances.mask_known = torch.tensor([True, False, True])
+    assert rois_seen_by_mask_head(build(train_on_gt_boxes_only=True), [boxed, partly]) == 2
+    head = build()
+    losses = losses_of(head, [boxed, boxed])
+    assert losses["loss_bbox"] > 0
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in head.mask_head.parameters())
+
+
 def test_proposals_keep_their_boxes_as_priors_for_the_track_head() -> None:
     samples = [image(0)]
     given = proposals(samples)

@@ -263,6 +263,16 @@ def test_unknown_order_with_a_neighbour_excludes_the_roi() -> None:
     assert build(gt, occluder="all").occluder_known.tolist() == [True, True, True]
 
 
+def test_a_neighbour_of_which_only_the_box_is_known_is_no_occluder_and_leaves_it_unknown() -> None:
+    gt = rectangles((10, 10, 40, 40), (30, 10, 60, 40), (50, 10, 80, 40))
+    gt.in_front = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=torch.int8)
+    gt.mask_known = torch.tensor([True, True, False])
+    for mode in ("all", "in_front"):
+        assert build(gt, occluder=mode).occluder_known.tolist() == [True, False, True]
+    assert occluded(gt, occluder="in_front") == [True, False, False]
+    assert occluded(gt, occluder="all") == [True, True, True]  # the first still hides the second
+
+
 def test_image_without_any_order_excludes_all_its_rois() -> None:
     ordered, unordered = random_scene(0), random_scene(1)
     del unordered.in_front
