@@ -494,6 +494,48 @@ def _breaks(lines: list[str], rng: random.Random) -> None:
 
 _TEXT = tuple(map(_lines, (_line_gone, _line_twice, _lines_swapped, _fields, _fields, _fields, _fields, _breaks)))
 
+# XML --------------------------------------------------------------------------------------------------------------
+
+_XML_VALUE = re.compile(r'="([^"<>]*)"|>([^<>]+)<')
+_XML_TAG = re.compile(r"<[^<>]*>")
+
+
+def _xml_value(data: bytes, rng: random.Random) -> bytes:
+    """Another attribute or text: a token, a near number, or one from elsewhere in the file."""
+    text = data.decode("utf-8", "replace")
+    places = list(_XML_VALUE.finditer(text))
+    if not places:
+        return _flip(data, rng)
+    place, other = rng.choice(places), rng.choice(places)
+    old, value = place[place.lastindex or 0], other[other.lastindex or 0]
+    if old.isdecimal() and len(old) < 20 and rng.random() < 0.4:
+        value = str(int(old) + rng.choice((1, -1, 1000, -2000, 10**6, 10**9)))
+    elif rng.random() < 0.6:
+        value = rng.choice((*TOKENS, "1,1;2,2;1e9,3", "1,1;2", "1, " * 5000 + "1", "&lt;&#10;&#233;"))
+    start, end = place.span(place.lastindex or 0)
+    return (text[:start] + value.replace("\x00", "") + text[end:]).encode("utf-8", "replace")
+
+
+def _xml_tag(data: bytes, rng: random.Random) -> bytes:
+    """A tag gone, twice, or in the place of another."""
+    text = data.decode("utf-8", "replace")
+    tags = list(_XML_TAG.finditer(text))
+    if not tags:
+        return _flip(data, rng)
+    tag, other = rng.choice(tags), rng.choice(tags)
+    new = rng.choice(("", tag[0] * 2, other[0], "<!DOCTYPE a [<!ENTITY e 'x'>]>" + tag[0]))
+    return (text[: tag.start()] + new + text[tag.end() :]).encode("utf-8", "replace")
+
+
+def _xml_encoding(data: bytes, rng: random.Random) -> bytes:
+    """The same document in another encoding, which it states or not."""
+    text, name = data.decode("utf-8", "replace"), rng.choice(("utf-8", "utf-16", "utf-16-le", "latin-1", "utf-7", "x"))
+    head = rng.choice(("", f'<?xml version="1.0" encoding="{name}"?>'))
+    return (head + text).encode("utf-8" if name == "x" else name, "replace")
+
+
+_XML = (_xml_value, _xml_value, _xml_value, _xml_value, _xml_tag, _xml_tag, _xml_encoding)
+
 # PNG --------------------------------------------------------------------------------------------------------------
 
 
@@ -740,6 +782,7 @@ _BY_KIND: dict[str, Sequence[Callable[[bytes, random.Random], bytes]]] = {
     "txt": _TEXT,
     "seqmap": _TEXT,
     "ini": _TEXT,
+    "xml": _XML,
     "png": _PNG,
     "zip": _ZIP,
 }
