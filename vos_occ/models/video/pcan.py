@@ -130,7 +130,7 @@ class OccPCAN(RoIVideoModel):
         if self.attend_in_training and self.frame_attention is None:
             raise InputError("OccPCAN's attend_in_training needs a frame_attention, and the config has none.")
         if not self.detector.roi_head.with_mask and self.stage != "box":
-            raise InputError(f"OccPCAN's stage `{self.stage}` needs a mask head in the detector, and the config has none.")
+            raise InputError(f"OccPCAN's stage `{self.stage}` needs a mask head, and the detector has none.")
         head = getattr(self.detector.roi_head, "mask_head", None)  # QDTrack, the first stage, needs none
         if self.refine_reads not in ("roi", "occlusion_aware"):
             raise InputError(f"refine_reads is roi or occlusion_aware, found {self.refine_reads!r}.")
