@@ -86,8 +86,7 @@ def _size(documents: Mapping[str, Record]) -> tuple[int, int]:
 def _shapes(document: Record | None) -> Sequence[Record]:
     if document is None:
         return ()
-    found = document.values.get("shapes")
-    return tuple(records(found if found is not None else [], "shapes", document.file))
+    return tuple(records(document.values.get("shapes"), "shapes", document.file))
 
 
 def _group(record: Record) -> int:

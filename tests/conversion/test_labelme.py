@@ -118,6 +118,11 @@ def test_frames_of_two_sizes_are_refused(write) -> None:
         read_labelme(folder)
 
 
+def test_a_file_without_shapes_is_none_of_labelme(write) -> None:
+    with pytest.raises(SchemaError, match=r"shapes is null, expected a list \(f1.json\)"):
+        read_labelme(write([shape()], shapes=None))
+
+
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="has no labelme files"):
         read_labelme(tmp_path)
