@@ -55,7 +55,10 @@ def require_pictures(folder: Path, names: Sequence[str], source: str | Path) -> 
     Raises:
         InputError: some are not there.
     """
-    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    try:
+        there = set(os.listdir(folder))
+    except (OSError, ValueError):  # no folder, or a name that none can have
+        there = set()
     missing = [name for name in names if name not in there]
     if missing:
         raise InputError(
