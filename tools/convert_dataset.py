@@ -2,8 +2,10 @@
 """Convert annotated videos: tools/convert_dataset.py --from cvat-video --to ytvis a.xml b.xml --out mine/train.json.
 
 Formats: ytvis (YouTube-VIS and OVIS json), cvat-video (CVAT for video 1.1, XML or its zip), mots-png (folder of 16-bit
-images), coco-track (COCO json with track_id), labelme (a folder of json files per video, group_id as track id). One
-side is ytvis. --frames ROOT names the pictures: ROOT/VIDEO/*.jpg, which --media a.mp4 b.mp4 writes there first.
+images, or CVAT's zip of such), cvat-mots (CVAT's MOTS PNG, a zip per video, to write), coco-track (COCO json with
+track_id), labelme (a folder of json files per video, group_id as track id), jsonl (what a model found, to read). One
+side is ytvis or jsonl. --frames ROOT names the pictures: ROOT/VIDEO/*.jpg, which --media a.mp4 b.mp4 writes there
+first; without it, images of cvat-mots are called as CVAT calls the frames of a video.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 from rich.progress import track
 
 from eval.errors import EvalError
-from vos_occ.datasets.conversion import FORMATS, Report, convert, read_videos
+from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, convert, read_videos
 from vos_occ.datasets.extraction import extract_frames
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, UserError
@@ -26,8 +28,8 @@ from vos_occ.structures.errors import InputError, UserError
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", type=Path, help="files; folders for labelme and mots-png")
-    parser.add_argument("--from", dest="source", choices=FORMATS, required=True)
-    parser.add_argument("--to", dest="target", choices=FORMATS, required=True)
+    parser.add_argument("--from", dest="source", choices=SOURCES, required=True)
+    parser.add_argument("--to", dest="target", choices=TARGETS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="json of ytvis and coco-track, else a folder")
     parser.add_argument("--frames", type=Path, metavar="ROOT", help="folder with a folder of pictures per video")
     parser.add_argument(
@@ -37,7 +39,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(arguments)
-    if "ytvis" not in (args.source, args.target):
+    if "ytvis" not in (args.source, args.target) and args.source != "jsonl":
         parser.error("one of --from and --to must be ytvis; go from one format to the other by way of it")
     if args.media and (args.source != "cvat-video" or args.frames is None):
         parser.error("--media goes with --from cvat-video and --frames")

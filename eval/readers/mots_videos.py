@@ -1,26 +1,29 @@
 """MOTS images as annotations of videos: a folder of 16-bit PNGs per sequence, pixel = class * 1000 + instance.
 
 Known layouts: `NAME/000000.png` (KITTI MOTS), `NAME/gt/*.png`, `instances/*.png` and `instances/NAME/*.png` with
-`instances/labels.txt` (CVAT and Datumaro, whose names are those of the pictures and leave out frames without objects).
+`instances/labels.txt` (CVAT and Datumaro, whose names are those of the pictures and leave out frames without objects),
+and CVAT's zip of a task, `NAME.zip` with `default/instances/*.png`.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from eval.errors import SchemaError
 from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack, natural_key, pictures_in
+from eval.readers.archive import is_zip, list_members, unpack_member
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MOST_FRAMES, MotsRows
 from eval.readers.mots_png import INSTANCES_PER_CLASS, parse_mots_png
 from eval.readers.png import read_png
 from eval.rle import Rle
 
-FOLDERS = ("gt", "instances", "img1", "masks")
+FOLDERS = ("gt", "instances", "img1", "masks", "default")
 """Names of folders that say what is in them, not which sequence it is."""
 
 LABELS_FILE = "labels.txt"
@@ -29,7 +32,7 @@ LABELS_FILE = "labels.txt"
 def read_mots_videos(
     folder: str | Path, classes: Sequence[str] | None = None, frames: str | Path | None = None
 ) -> list[AnnotatedVideo]:
-    """Read the sequences of a folder.
+    """Read the sequences of a folder or a zip.
 
     Args:
         folder: In a known layout.
@@ -41,12 +44,30 @@ def read_mots_videos(
         SchemaError: There are none, or an image does not fit.
     """
     folder = Path(folder)
+    if is_zip(folder):
+        with tempfile.TemporaryDirectory() as place:
+            unpacked = Path(place) / folder.stem
+            _unpack(folder, unpacked)
+            try:
+                return read_mots_videos(unpacked, classes, frames)
+            except SchemaError as error:  # what was unpacked is gone when this is read
+                raise SchemaError(str(error).replace(str(unpacked), str(folder))) from None
     sequences = _sequences(folder)
     names = classes or _labels(folder) or tuple(CLASSES)
     return [
         _video(name, images, names, None if frames is None else Path(frames) / name)
         for name, images in sequences.items()
     ]
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the images of a zip and its names of classes to a folder."""
+    for name in list_members(path):
+        member = PurePosixPath(name)
+        hidden = any(part.startswith((".", "__MACOSX")) for part in member.parts)
+        if not hidden and (member.suffix == ".png" or member.name == LABELS_FILE) and "images" not in member.parts:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            unpack_member(path, name, folder / name)
 
 
 def _sequences(folder: Path) -> dict[str, list[Path]]:

@@ -17,13 +17,22 @@ from eval.readers.cvat import read_cvat_video
 from eval.readers.labelme import read_labelme
 from eval.readers.mots_videos import read_mots_videos
 from eval.readers.ytvis import index_ytvis, read_ytvis
-from vos_occ.results.annotated_videos import class_ids, write_coco_tracks, write_mots_videos, write_ytvis_videos
+from vos_occ.datasets.jsonl_videos import read_jsonl_video
+from vos_occ.results.annotated_videos import (
+    class_ids,
+    write_coco_tracks,
+    write_cvat_mots,
+    write_mots_videos,
+    write_ytvis_videos,
+)
 from vos_occ.results.cvat import write_cvat_video
 from vos_occ.results.labelme import write_labelme
 from vos_occ.results.output import require_new, whole_file
 from vos_occ.structures.errors import InputError
 
-FORMATS = ("ytvis", "cvat-video", "mots-png", "coco-track", "labelme")
+SOURCES = ("ytvis", "cvat-video", "mots-png", "coco-track", "labelme", "jsonl")
+TARGETS = ("ytvis", "cvat-video", "mots-png", "cvat-mots", "coco-track", "labelme")
+"""`mots-png` reads CVAT's zips of MOTS images too, which `cvat-mots` writes; `jsonl` is what a model found."""
 
 Shown = Callable[[Iterable[Any], str], Iterable[Any]]
 
@@ -59,8 +68,8 @@ def read_videos(
     """The videos of some files or folders.
 
     Args:
-        source: one of FORMATS.
-        inputs: what holds them: files, or folders for labelme and mots-png.
+        source: one of SOURCES.
+        inputs: what holds them: files, or folders for labelme and mots-png, which takes zips as well.
         frames: folder with the pictures of each video in a folder of its name.
         classes: of mots-png: names of classes 1, 2, ...
         shown: wraps what is iterated over, to show progress.
@@ -77,6 +86,7 @@ def read_videos(
         "mots-png": lambda path: read_mots_videos(path, classes, frames),
         "coco-track": read_coco_tracks,
         "labelme": lambda path: [read_labelme(path)],
+        "jsonl": lambda path: [read_jsonl_video(path)],
     }
     videos = [video for path in shown(inputs, "read") for video in readers[source](path)]
     refuse_same_videos(videos)
@@ -118,7 +128,7 @@ def convert(
 
     Args:
         videos: to write.
-        target: one of FORMATS.
+        target: one of TARGETS.
         out: the json of ytvis and coco-track, else the folder.
         frames: as in `read_videos`.
         overwrite: replace what exists.
@@ -130,7 +140,7 @@ def convert(
             words; nothing is left behind.
     """
     named = [with_frames(video, frames) for video in videos]
-    made_up = frames is None and not all(video.frame_names for video in videos)
+    made_up = target != "cvat-mots" and frames is None and not all(video.frame_names for video in videos)
     left_out: set[str] = set()
     if target in ("cvat-video", "labelme"):
         require_new(out, overwrite, folder=True)
@@ -141,6 +151,8 @@ def convert(
                 left_out |= write_labelme(out, video, overwrite)
     elif target == "ytvis":
         _write_and_read_back(out, named, overwrite)
+    elif target == "cvat-mots":  # CVAT has names of its own for frames that have none
+        left_out |= write_cvat_mots(out, named if frames is not None else videos, overwrite)
     else:
         write = {"coco-track": write_coco_tracks, "mots-png": write_mots_videos}[target]
         left_out |= write(out, named, overwrite)

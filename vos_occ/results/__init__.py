@@ -5,6 +5,7 @@ from __future__ import annotations
 from vos_occ.results.bdd_bitmask import BddBitmaskWriter
 from vos_occ.results.coco import write_coco_dataset
 from vos_occ.results.csv import CsvWriter
+from vos_occ.results.cvat_mots import CvatMotsWriter
 from vos_occ.results.jsonl import Header, JsonlVideo, JsonlWriter, read_jsonl
 from vos_occ.results.masks_npz import MasksNpzWriter
 from vos_occ.results.masks_png import IdPngWriter, TrackPngWriter
@@ -19,6 +20,7 @@ from vos_occ.results.ytvis import YtvisTracks, merge_shards, shard_path, write_s
 __all__ = [
     "BddBitmaskWriter",
     "CsvWriter",
+    "CvatMotsWriter",
     "Header",
     "IdPngWriter",
     "JsonlVideo",

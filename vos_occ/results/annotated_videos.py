@@ -6,7 +6,7 @@ What is said of a track and a format has no place for is left out; each writer a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack
 from eval.rle import areas
 from vos_occ.results.coco import write_coco_dataset
+from vos_occ.results.cvat_mots import CvatMotsWriter
 from vos_occ.results.mots_objects import INSTANCES_PER_CLASS
 from vos_occ.results.mots_png import MotsPngWriter
 from vos_occ.results.output import require_new, write_atomically
@@ -99,15 +100,38 @@ def write_mots_videos(folder: str | Path, videos: Sequence[AnnotatedVideo], over
     for video in videos:
         _refuse_what_pixels_cannot_hold(video)
     for video in videos:
-        writer = MotsPngWriter(folder / video.name, overwrite=overwrite)
-        numbers = {track.id: track.id for track in video.tracks}
-        if any(not 1 <= number < INSTANCES_PER_CLASS for number in numbers):
-            numbers = {track.id: i for i, track in enumerate(_by_id(video), 1)}
+        writer, numbers = MotsPngWriter(folder / video.name, overwrite=overwrite), _instance_numbers(video)
         for t in range(video.length):
             writer.write(_frame(video, t, numbers, order))
     write_atomically(folder / "labels.txt", "".join(f"{name}\n" for name in order))
-    names = {name for video in videos for track in video.tracks for name in (*track.per_frame, *track.extra)}
-    return names | ({"file_names"} if any(video.frame_names for video in videos) else set())
+    return _unsaid_in_mots(videos) | ({"file_names"} if any(video.frame_names for video in videos) else set())
+
+
+def write_cvat_mots(folder: str | Path, videos: Sequence[AnnotatedVideo], overwrite: bool = False) -> set[str]:
+    """Write `NAME.zip` for each video: CVAT's MOTS PNG, to upload to its task.
+
+    Images are called as the video's pictures are, or `frame_000000` and so on where it has none.
+
+    Returns:
+        Names of what was left out.
+
+    Raises:
+        OutputExistsError: if a file exists and `overwrite` is False.
+        InputError: as `write_mots_videos`.
+    """
+    folder = Path(folder)
+    require_new(folder, overwrite, folder=True)
+    classes = class_ids(videos)
+    order = sorted(classes, key=lambda name: classes[name])
+    for video in videos:
+        _refuse_what_pixels_cannot_hold(video)
+    for video in videos:
+        names = [PurePosixPath(name).name for name in video.frame_names] or None
+        numbers = _instance_numbers(video)
+        with CvatMotsWriter(folder / f"{video.name}.zip", order, names=names, overwrite=overwrite) as writer:
+            for t in range(video.length):
+                writer.write(_frame(video, t, numbers, order))
+    return _unsaid_in_mots(videos)
 
 
 def class_ids(videos: Sequence[AnnotatedVideo]) -> dict[str, int]:
@@ -194,6 +218,17 @@ def _unsaid_in_coco(video: AnnotatedVideo) -> set[str]:
             if any(value not in (None, []) and mask is None for value, mask in hidden):
                 unsaid.add(f"{name} of frames without a mask")
     return unsaid
+
+
+def _unsaid_in_mots(videos: Sequence[AnnotatedVideo]) -> set[str]:
+    return {name for video in videos for track in video.tracks for name in (*track.per_frame, *track.extra)}
+
+
+def _instance_numbers(video: AnnotatedVideo) -> dict[int, int]:
+    """Number of each track in MOTS images, by its id: that, or from 1 where one does not fit."""
+    if all(1 <= track.id < INSTANCES_PER_CLASS for track in video.tracks):
+        return {track.id: track.id for track in video.tracks}
+    return {track.id: i for i, track in enumerate(_by_id(video), 1)}
 
 
 def _refuse_what_pixels_cannot_hold(video: AnnotatedVideo) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vos_occ.results.mots_objects import IGNORE_CLASS, INSTANCES_PER_CLASS, MotsIds, ignore_region, pixel_owners
 from vos_occ.results.output import FrameOrder, require_new
@@ -51,8 +52,7 @@ class MotsPngWriter:
             InputError: if a track id or class id does not fit into the format.
             ValueError: if the frame does not come after the one before.
         """
-        values = [0, *(value for _, value in self._ids.of(result))]
-        image = np.array(values, np.uint16)[pixel_owners(result)]
+        image = mots_pixels(result, self._ids)
         if ignored is not None:
             image[ignore_region(ignored, result)] = IGNORE_CLASS * INSTANCES_PER_CLASS
         self._order.advance(result.frame_index)
@@ -62,3 +62,13 @@ class MotsPngWriter:
         path = self.folder / frame_name(result.frame_index)
         write_png(path, image)
         return path
+
+
+def mots_pixels(result: FrameResult, ids: MotsIds) -> NDArray[np.uint16]:
+    """(height, width) what each pixel holds.
+
+    Raises:
+        InputError: if a track id or class id does not fit into the format.
+    """
+    values = [0, *(value for _, value in ids.of(result))]
+    return np.array(values, np.uint16)[pixel_owners(result)]
