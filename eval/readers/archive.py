@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -53,8 +53,19 @@ def unpack_member(path: Path, name: str, target: Path) -> None:
     Raises:
         SchemaError: As `read_members`.
     """
-    with _opened(path) as archive, archive.open(_checked(archive, name, path)) as source, target.open("wb") as file:
-        shutil.copyfileobj(source, file)
+    unpack_members(path, {name: target})
+
+
+def unpack_members(path: Path, targets: Mapping[str, Path]) -> None:
+    """Write files of a zip to places of our own; its list of names, which is long, is read once.
+
+    Raises:
+        SchemaError: As `read_members`.
+    """
+    with _opened(path) as archive:
+        for name, target in targets.items():
+            with archive.open(_checked(archive, name, path)) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
 
 
 @contextmanager

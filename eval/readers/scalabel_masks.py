@@ -158,12 +158,13 @@ class LabelRows:
             return
         if type(label.get("id")) not in (str, int):
             raise _label(label, i, frame).error("id", f"is {shown(label.get('id'))}", "Give every label an id.")
+        flags = self._flags(label, i, frame, kind[1])
         self.frames.append(t)
         self.ids.append(str(label["id"]))
         self.categories.append(kind[0])
         self.counts.append(counts or "")
         self.boxes.append(box)
-        self.flags.append(self._flags(label, i, frame, kind[1]))
+        self.flags.append(flags)
 
     def size_of(self, frame: Record | None) -> tuple[int, int]:
         """(height, width) as a frame states them, else as all frames of the benchmark have them."""

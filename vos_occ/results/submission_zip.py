@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from eval.errors import SchemaError
-from eval.readers.archive import is_zip, list_members, unpack_member
+from eval.readers.archive import is_zip, list_members, unpack_members
 from vos_occ.results.output import require_new, whole_file
 from vos_occ.results.submission_report import SubmissionReport
 
@@ -46,11 +46,10 @@ def unpack(path: Path, names: str, folder: Path, report: SubmissionReport) -> di
         return found
     try:
         members = list_members(path)
-        for member in members:
-            if re.fullmatch(names, member):
-                found[member] = folder / member
-                found[member].parent.mkdir(parents=True, exist_ok=True)
-                unpack_member(path, member, found[member])
+        found = {member: folder / member for member in members if re.fullmatch(names, member)}
+        for target in found.values():
+            target.parent.mkdir(parents=True, exist_ok=True)
+        unpack_members(path, found)
     except SchemaError as error:
         report.defect("broken zip", str(error))
         return {}
@@ -65,7 +64,8 @@ def _look_at_others(path: Path, members: list[str], names: str, report: Submissi
         below = ("/".join(name.parts[k:]) for k in range(1, len(name.parts)))
         wanted = None if hidden else next((place for place in below if re.fullmatch(names, place)), None)
         if wanted is not None:
-            report.defect("nested zip", f"'{path}' holds '{member}', expected '{wanted}'. Zip what is in the folder.")
+            root = "at its root, in no folder" if "/" not in wanted else "with no folder around it"
+            report.defect("nested zip", f"'{path}' holds '{member}', expected '{wanted}' {root}. Zip what is inside.")
         elif name.suffix == ".zip":
             report.defect("nested zip", f"'{path}' holds another zip, '{member}'. Zip the files themselves.")
         else:
