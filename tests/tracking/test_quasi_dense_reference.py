@@ -132,7 +132,7 @@ def frames(seed: int, num_frames: int, least: int, scale: float) -> Iterator[tup
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     match_score=st.sampled_from([0.3, 0.5]),
