@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from vos_occ.checkpoints.files import load_checkpoint
 from vos_occ.inference.load import load
 from vos_occ.results.output import write_atomically
 from vos_occ.structures.errors import InputError
+from vos_occ.training import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
 MASK_HEAD = "detector.roi_head.mask_head."
@@ -89,6 +91,21 @@ def train(config: Path, folder: Path, seed: int, start: Path) -> Path:
     arguments = ["--work-dir", str(folder), "--seed", str(seed), "--cfg-options", f"load_from={start}"]
     run_tool("train.py", str(config), *resume, *arguments)
     return folder
+
+
+def trained(config: Path, folder: Path, seed: int, start: Callable[[], Path]) -> Path:
+    """The last checkpoint of a work dir, which is trained unless that is there; a training that was stopped goes on.
+
+    Args:
+        config: says how many steps there are.
+        folder: work dir.
+        seed: of the training.
+        start: answers with the weights to begin with, where they are needed.
+    """
+    last = folder / f"iter_{read_config(config).train_cfg.max_iters}.pth"
+    if not last.is_file():
+        train(config, folder, seed, start())
+    return last
 
 
 def run_tool(name: str, *arguments: str) -> None:

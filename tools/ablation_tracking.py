@@ -11,14 +11,13 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import nan
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-from ablation_end_to_end import HEADS, ROOT, start_weights, train
-from ablation_table import LEAST_AP, Scores, markdown_rows, paired_difference, shown
+from ablation_end_to_end import HEADS, ROOT, start_weights
+from ablation_end_to_end import trained as train_once
+from ablation_table import LEAST_AP, Question, mean_over_seeds, read_scores, tables_of_arms
 from rich.console import Console
 
 from eval import evaluate
@@ -42,11 +41,10 @@ MEMORIES: dict[str, dict[str, Any]] = {
 }
 """Options that are changed; the second is attempt 2 of docs/experiments.md, chosen on other videos."""
 QUESTIONS = {
-    "calibration": ("host", "CMTrack", "MaskTrack"),
-    "gating": ("memory", "gated", "own"),
-    "head": ("head", "bilayer GCN", "single FCN"),
+    "calibration": Question({"host": "CMTrack"}, {"host": "MaskTrack"}),
+    "gating": Question({"memory": "gated"}, {"memory": "own"}),
+    "head": Question({"head": "bilayer GCN"}, {"head": "single FCN"}),
 }
-"""What is asked: which attribute of an arm changes, to what, from what."""
 COLUMNS = {
     "AP": ("tube AP", 3),
     "AP_so": ("AP_so", 3),
@@ -99,13 +97,12 @@ def config_of(stage: str, head: str) -> Path:
 
 
 def trained(stage: str, head: str, seed: int, out: Path) -> Path:
-    """The last checkpoint of a stage, which is trained unless that is there; a training that was stopped goes on."""
-    config, folder = config_of(stage, head), folder_of(stage, head, seed, out)
-    last = folder / f"iter_{read_config(config).train_cfg.max_iters}.pth"
-    if not last.is_file():
-        begin = start_weights("synthetic", out.parent) if stage == "start" else trained("start", head, seed, out)
-        train(config, folder, seed, begin)
-    return last
+    """The last checkpoint of a stage, which is trained unless that is there."""
+
+    def start() -> Path:
+        return start_weights("synthetic", out.parent) if stage == "start" else trained("start", head, seed, out)
+
+    return train_once(config_of(stage, head), folder_of(stage, head, seed, out), seed, start)
 
 
 def score_model(host: str, head: str, seed: int, out: Path, console: Console) -> None:
@@ -134,48 +131,9 @@ def score_model(host: str, head: str, seed: int, out: Path, console: Console) ->
 
 
 def tables(out: Path, seeds: Sequence[int]) -> Iterator[str]:
-    """Means of every arm, then what each question changes, arm by arm and in the mean of its arms."""
+    """What `tables_of_arms` shows of these models."""
     results = {arm: {seed: read_scores(arm.scores_file(out, seed)) for seed in seeds} for arm in ARMS}
-    yield f"\nSynthetic OVIS, seeds {', '.join(map(str, seeds))}: means over seeds\n"
-    if mean(scores["AP"] for scores in results[PLAIN].values()) < LEAST_AP:
-        yield f"DOES NOT COUNT: {PLAIN} stays under {LEAST_AP:.2f} tube AP\n"
-    titles = [title for title, _ in COLUMNS.values()]
-    rows = [
-        [*vars(arm).values(), *(shown(mean_over_seeds(of_seed, name), d) for name, (_, d) in COLUMNS.items())]
-        for arm, of_seed in results.items()
-    ]
-    yield markdown_rows(["model", "head", "memory", *titles], rows)
-    yield "\nDifferences, paired by seed, ± standard error; * = more than two of these\n"
-    yield markdown_rows(["question", "arms", *titles], [row for name in QUESTIONS for row in answers(name, results)])
-
-
-def read_scores(path: Path) -> dict[str, float]:
-    """Scores of an arm; NaN for what is null there, so that means of it are undefined too."""
-    return {name: nan if value is None else value for name, value in json.loads(path.read_text()).items()}
-
-
-def mean_over_seeds(scores: Scores, name: str) -> float:
-    return mean(of_seed[name] for of_seed in scores.values())
-
-
-def answers(question: str, results: dict[Arm, Scores]) -> Iterator[list[str]]:
-    """Rows of one question: in the mean of all arms that it can be asked of, then of each."""
-    attribute, value, other = QUESTIONS[question]
-    changed = [arm for arm in results if getattr(arm, attribute) == value]
-    pairs = {arm: (results[arm], results[replace(arm, **{attribute: other})]) for arm in changed}
-    variants, references = zip(*pairs.values(), strict=True)
-    text = f"{question}: {value} - {other}"
-    yield [text, f"mean of {len(pairs)}", *differences(mean_over_arms(variants), mean_over_arms(references))]
-    for arm, pair in pairs.items():
-        fixed = [level for name, level in vars(arm).items() if name != attribute]
-        yield ["", ", ".join(fixed), *differences(*pair)]
-
-
-def mean_over_arms(scores: Sequence[Scores]) -> Scores:
-    """Scores by seed, each the mean of several arms."""
-    return {seed: {name: mean(arm[seed][name] for arm in scores) for name in COLUMNS} for seed in scores[0]}
-
-
-def differences(variant: Scores, reference: Scores) -> list[str]:
-    """A cell per column."""
-    return [paired_difference(variant, reference, name).shown(digits) for name, (_, digits) in COLUMNS.items()]
+    title = f"Synthetic OVIS, seeds {', '.join(map(str, seeds))}: means over seeds"
+    too_weak = mean_over_seeds(results[PLAIN], "AP") < LEAST_AP
+    doubt = f"{PLAIN} stays under {LEAST_AP:.2f} tube AP" if too_weak else ""
+    yield from tables_of_arms(title, ["model", "head", "memory"], results, COLUMNS, QUESTIONS, doubt)
