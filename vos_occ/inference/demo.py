@@ -223,7 +223,7 @@ def load_model(args: argparse.Namespace) -> RoIVideoModel:
     if args.score_thr is not None:
         model.score_threshold = args.score_thr
     if args.max_objects is not None:
-        model.memory_options["max_tracks"] = args.max_objects
+        model.limit_tracks(args.max_objects)
     if args.no_occlusion:
         model.occlusion_options["enabled"] = False
     return model

@@ -161,7 +161,8 @@ def test_frames_without_detections_age_the_tracks(build_tiny_pcan: Callable, tin
 
 
 def test_memory_does_not_grow_with_the_video(build_tiny_pcan: Callable, tiny_frames: list[np.ndarray]) -> None:
-    model, sizes = build_tiny_pcan({"tracker.max_tracks": 4}), []
+    model, sizes = build_tiny_pcan(), []
+    model.limit_tracks(4)
     state = model.new_state(VideoMeta(*tiny_frames[0].shape[:2]))
     for t in range(12):
         model.step(state, tiny_frames[t % len(tiny_frames)], t)

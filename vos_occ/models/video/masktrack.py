@@ -114,6 +114,10 @@ class OccMaskTrackRCNN(RoIVideoModel):
         """What the memory reads is computed even when occlusion is not reported: ids are the same."""
         return super()._needs_occluders or self._occlusion_rules.needs_occluders
 
+    def limit_tracks(self, max_tracks: int) -> None:
+        """At most so many tracks of a video are remembered at once, in videos that begin from now on."""
+        self.memory_options["max_tracks"] = max_tracks
+
     @torch.inference_mode()
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
         """Segments and tracks one frame, (H, W, 3) uint8 RGB. Answers with that frame's result."""

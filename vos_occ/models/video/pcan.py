@@ -272,6 +272,10 @@ class OccPCAN(RoIVideoModel):
         self._warn_order_unknown()
         return PCANState(meta, QuasiDenseMemory(self.track_head.embed_dim, QuasiDenseRules(**self.tracker_options)))
 
+    def limit_tracks(self, max_tracks: int) -> None:
+        """At most so many tracks of a video are remembered at once, in videos that begin from now on."""
+        self.tracker_options["max_tracks"] = max_tracks
+
     @torch.inference_mode()
     def step(self, state: PCANState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
         """Segments and tracks one frame, (H, W, 3) uint8 RGB. Answers with that frame's result."""

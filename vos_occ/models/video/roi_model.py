@@ -43,7 +43,7 @@ ORDER_UNKNOWN = (
 class RoIVideoModel(BaseMOTModel):
     """A detector with a bilayer (or plain) mask head, and a head that embeds what it found.
 
-    A host adds `new_state`, `step`, `observe` and `loss`.
+    A host adds `new_state`, `step`, `limit_tracks` and `loss`.
 
     Args:
         detector: config of an mmdet two-stage detector whose RoI head is a `BilayerRoIHead`.
@@ -119,6 +119,10 @@ class RoIVideoModel(BaseMOTModel):
 
     def step(self, state: VideoState, image: np.ndarray, frame_index: int) -> list[FrameResult]:
         """Takes the next frame, (H, W, 3) uint8 RGB; answers with the frames that are finished by it."""
+        raise NotImplementedError
+
+    def limit_tracks(self, max_tracks: int) -> None:
+        """At most so many tracks of a video are remembered at once, in videos that begin from now on."""
         raise NotImplementedError
 
     def finish(self, state: VideoState) -> list[FrameResult]:
