@@ -128,7 +128,11 @@ def read_picture(path: Path) -> tuple[Instances, Ints]:
     Raises:
         SchemaError: It is no bitmask, or an instance has two categories or attributes.
     """
-    codes = read_codes(path)
+    return objects_of(read_codes(path), path)
+
+
+def objects_of(codes: Codes, path: Path) -> tuple[Instances, Ints]:
+    """As `read_picture`, of what `read_codes` gave."""
     starts, lengths = _stretches(codes.reshape(-1))
     objects, rows = _instances(codes.reshape(-1)[starts], lengths, path)
     return objects, np.repeat(rows, lengths).reshape(codes.shape)

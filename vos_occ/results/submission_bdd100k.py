@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.errors import SchemaError, listed
 from eval.masks import MaskTable
 from eval.protocols.bdd100k_rules import VOCABULARY
-from eval.readers.bdd_bitmask import Instances, read_codes, read_picture
+from eval.readers.bdd_bitmask import Instances, objects_of, read_codes
 from eval.readers.record import Record, shown
 from eval.readers.scalabel import ScalabelLabels, frame_index
 from eval.readers.scalabel_masks import LabelRows
@@ -115,9 +116,8 @@ def _check_labels(frames: Sequence[Record], extent: SequenceExtent, source: str,
     report.contents["masks"] += len(rows.counts)
     if not rows.counts:
         return
-    numbers = [
-        t if frame.values.get("frameIndex") is None else frame.values["frameIndex"] for t, frame in enumerate(frames)
-    ]
+    indices = [frame_index(frame) for frame in frames]
+    numbers = np.array([t if index is None else index for t, index in enumerate(indices)], np.int64)
     table = _table(rows, numbers, source)
     numbered = np.array([re.fullmatch(_NUMBER, name) is not None for name in rows.ids])
     for row in np.flatnonzero(~numbered).tolist():
@@ -133,15 +133,13 @@ def _warn_of_uncounted(objects: int, source: str, report: SubmissionReport) -> N
         report.warn(f"{source}: {objects} objects are crowds or to be ignored. They do not count as found.")
 
 
-def _table(rows: LabelRows, numbers: Sequence[object], source: str) -> MaskTable:
+def _table(rows: LabelRows, numbers: NDArray[np.int64], source: str) -> MaskTable:
     """The labels as a table of masks; `numbers` is what the file calls its frames."""
     assert rows.size is not None
-    frames = np.array(rows.frames, np.int64)
-    ids = [int(name) if re.fullmatch(_NUMBER, name) else 0 for name in rows.ids]
-    called = np.array([numbers[t] if isinstance(numbers[t], int) else t for t in rows.frames], np.int64)
-    categories = np.array(rows.categories, np.int64)
+    ids = np.array([int(name) if re.fullmatch(_NUMBER, name) else 0 for name in rows.ids], np.int64)
+    frames, categories = np.array(rows.frames, np.int64), np.array(rows.categories, np.int64)
     return MaskTable(
-        *rows.size, len(numbers), frames, np.array(ids, np.int64), categories, rows.counts, {}, source, called, "frame"
+        *rows.size, len(numbers), frames, ids, categories, rows.counts, {}, source, numbers[frames], "frame"
     )
 
 
@@ -150,7 +148,7 @@ def _add(rows: LabelRows, t: int, i: int, label: object, frame: Record, report: 
     try:
         rows.add(t, i, label, frame)
     except SchemaError as error:
-        unknown = isinstance(label, dict) and label.get("category") not in rows.kinds
+        unknown = isinstance(label, dict) and str(label.get("category")) not in rows.kinds
         report.defect("unknown category" if unknown else "wrong label", str(error))
         return
     if len(rows.counts) == before:
@@ -188,7 +186,7 @@ def _check_picture(name: str, path: Path, size: tuple[int, int] | None, report: 
     """The objects of a picture; none of one that cannot be read."""
     try:
         codes = read_codes(path)
-        objects, _ = read_picture(path)
+        objects, _ = objects_of(codes, path)
     except SchemaError as error:
         report.defect("wrong picture", str(error).replace(str(path), f"'{name}'"))
         return Instances.none()
