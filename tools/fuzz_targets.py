@@ -49,6 +49,7 @@ from fuzz_files import (
     sides,
 )
 from fuzz_mutations import Files, zipped
+from fuzz_training import TRAINING
 
 from eval.evaluation import evaluate
 from eval.masks import MaskTable, compare_masks
@@ -543,6 +544,7 @@ TARGETS: Mapping[str, Target] = {
         _scored(),
     ),
     **ANNOTATED,
+    **TRAINING,
 }
 
 
