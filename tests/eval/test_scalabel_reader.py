@@ -197,6 +197,24 @@ def test_a_polygon_fills_what_it_touches_and_frames_have_the_size_of_the_vocabul
     ]
 
 
+def test_polygons_are_drawn_at_the_size_that_a_frame_states_unless_official() -> None:
+    square = {"vertices": [[1, 1], [3, 1], [3, 3], [1, 3]], "types": "LLLL", "closed": True}
+    drawn = frame("v", 0, {"id": "1", "category": "cat", "poly2d": [square]}) | {"size": {"width": 9, "height": 5}}
+    frames = [Record(drawn, "[0]", "x.json")]
+    table = read_masks(frames, ANIMALS, "x.json, video v")
+    assert (table.height, table.width) == (5, 9) and table.rle(0)["size"] == [5, 9]
+    official = read_masks(frames, ANIMALS, "x.json, video v", official=True)
+    assert (official.height, official.width) == (ANIMALS.height, ANIMALS.width)
+    empty = read_masks([Record(drawn | {"labels": []}, "[0]", "x.json")], ANIMALS, "x.json, video v")
+    assert (empty.height, empty.width) == (5, 9)
+
+
+@pytest.mark.parametrize("size", [[5, 9], {"width": 9}, {"width": 0, "height": 5}])
+def test_a_size_that_is_none_is_named(size: Any) -> None:
+    with pytest.raises(SchemaError, match=r'size is .*, expected \{"width": pixels, "height": pixels\}'):
+        read_masks([Record(frame("v", 0) | {"size": size}, "[0]", "x.json")], ANIMALS, "x.json, video v")
+
+
 def test_a_curve_bends_towards_its_control_points() -> None:
     bent = {"vertices": [[0, 6], [0, 0], [8, 0], [8, 6]], "types": "LCCL", "closed": True}
     assert art(fill_polygons([bent], 6, 8)) == [
