@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which part of the models helps: tools/run_ablation.py heads|end-to-end|tracking --out DIR.
+"""Which part of the models helps: tools/run_ablation.py heads|end-to-end|tracking|pcan --out DIR.
 
 `heads`: the backbone, pyramid, RPN and box head of a trained model (default: the shipped `synthetic`) stay as they are.
 RoI features and jittered boxes of the synthetic world are cached once; then each variant of the mask head is trained on
@@ -8,6 +8,8 @@ identical batches, per seed, and scored on held-back videos.
 on the synthetic world and on Penn-Fudan with COCO128 (data: make_synthetic_data.py, make_person_data.py).
 `tracking`: MaskTrack and CMTrack R-CNN with both heads, each with its own and with the occlusion-gated memory, on a
 synthetic OVIS (make_synthetic_data.py --format ovis --heldout 40); start weights are kept one folder above --out.
+`pcan`: PCAN with both heads, as released and end to end, its prototype parts on and off, on the synthetic BDD100K
+(make_synthetic_data.py --format bdd100k); checkpoints that tools/train.py left in --out are taken.
 
 All is scored from the result files that were written. What is done already is kept: after a stop, the same command
 goes on.
@@ -27,6 +29,7 @@ import numpy as np
 import torch
 from ablation_end_to_end import HEADS, WORLDS, run_model, slug
 from ablation_heads import VARIANTS, Schedule, build_head, segment, train_head
+from ablation_pcan import run_pcan
 from ablation_rois import EXTENTS, Extent, TestRois, TrainingRois, frames_of, test_rois, training_rois
 from ablation_table import LEAST_AP, markdown_table
 from ablation_tracking import run_tracking
@@ -55,10 +58,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     heads = parts.add_parser("heads", help="mask heads alone, on cached features of a frozen detector")
     whole = parts.add_parser("end-to-end", help="whole models")
     tracking = parts.add_parser("tracking", help="video models with both heads and both memories")
-    for part in (heads, whole, tracking):
+    pcan = parts.add_parser("pcan", help="PCAN in its stages, prototype parts on and off")
+    for part in (heads, whole, tracking, pcan):
         part.add_argument("--out", type=Path, required=True, help="folder for what is made, and for tables.md")
         part.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     whole.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
+    pcan.add_argument("--videos", type=int, metavar="N", help="a trial: the first N validation videos alone")
     heads.add_argument("--checkpoint", default="synthetic", help="whose detector is frozen: a shipped name or a file")
     heads.add_argument("--extents", nargs="+", choices=EXTENTS, default=list(EXTENTS), help="modal, amodal or both")
     heads.add_argument("--variants", nargs="+", metavar="NAME", help=f"of: {', '.join(VARIANTS)} (default: all)")
@@ -68,6 +73,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.part == "heads" and min(args.steps, *args.videos, args.stride) < 1:
         parser.error("--steps, --videos and --stride must be at least 1")
+    if args.part == "pcan" and args.videos is not None and args.videos < 1:
+        parser.error("--videos must be at least 1")
     return args
 
 
@@ -205,6 +212,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if args.part == "tracking":
             lines = run_tracking(args.out, args.seeds, console)
+        elif args.part == "pcan":
+            lines = run_pcan(args.out, args.seeds, args.videos, console)
         else:
             lines = (run_heads if args.part == "heads" else run_end_to_end)(args, console)
         tables = "\n".join(lines)
