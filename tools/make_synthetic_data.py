@@ -28,26 +28,27 @@ COUNTS = {"plain": (200, 20), "ovis": (200, 20), "bdd100k": (120, 20), "kitti_mo
 def make_plain(args: argparse.Namespace) -> None:
     for split, count in (("train", args.train), ("heldout", args.heldout)):
         if count:
-            write_dataset(args.out / split, split, range(count), overwrite=args.overwrite)
+            write_dataset(args.out / split, split, range(count), overwrite=args.overwrite, **args.world)
             print(f"{count} videos in {args.out / split}")
 
 
 def make_ovis(args: argparse.Namespace) -> None:
-    write_ovis(args.out, range(args.train), range(args.heldout), overwrite=args.overwrite)
+    write_ovis(args.out, range(args.train), range(args.heldout), overwrite=args.overwrite, **args.world)
     for split, count in (("train", args.train), ("valid", args.heldout)):
         if count:
             print(f"{count} videos in {args.out / split}")
 
 
 def make_bdd100k(args: argparse.Namespace) -> None:
-    write_bdd100k(args.out, range(args.train), range(args.heldout), range(args.test), overwrite=args.overwrite)
+    seeds = range(args.train), range(args.heldout), range(args.test)
+    write_bdd100k(args.out, *seeds, overwrite=args.overwrite, **args.world)
     for split, count in (("train", args.train), ("val", args.heldout), ("test", args.test)):
         if count:
             print(f"{count} videos in {args.out / 'images' / 'seg_track_20' / split}")
 
 
 def make_kitti_mots(args: argparse.Namespace) -> None:
-    write_kitti_mots(args.out, args.train, args.heldout, args.test, overwrite=args.overwrite)
+    write_kitti_mots(args.out, args.train, args.heldout, args.test, overwrite=args.overwrite, **args.world)
     for split, count in (("training", args.train + args.heldout), ("testing", args.test)):
         if count:
             print(f"{count} sequences in {args.out / split / 'image_02'}")
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--heldout", type=int, metavar="N", help="videos of held-back looks, seeds 0..N-1")
     parser.add_argument("--test", type=int, default=0, metavar="N", help="bdd100k, kitti_mots: videos without labels")
+    parser.add_argument("--frames", type=int, metavar="N", help="of a video; default 30, kitti_mots 100")
     parser.add_argument("--overwrite", action="store_true", help="replace existing annotations")
     args = parser.parse_args(arguments)
     args.train, args.heldout = (
@@ -76,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--train, --heldout and --test must not be negative")
     if args.test and args.format not in ("bdd100k", "kitti_mots"):
         parser.error("--test goes with --format bdd100k and kitti_mots")
+    args.world = {} if args.frames is None else {"num_frames": args.frames}
     args.out = args.out or Path("data/synthetic" if args.format == "plain" else f"data/synthetic_{args.format}")
     try:
         FORMATS[args.format](args)

@@ -8,16 +8,16 @@ and CVAT's zip of a task, `NAME.zip` with `default/instances/*.png`.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from eval.errors import SchemaError
 from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack, natural_key, pictures_in
-from eval.readers.archive import is_zip, list_members, unpack_member
+from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MOST_FRAMES, MotsRows
 from eval.readers.mots_png import INSTANCES_PER_CLASS, parse_mots_png
 from eval.readers.png import read_png
@@ -43,74 +43,98 @@ def read_mots_videos(
     Raises:
         SchemaError: There are none, or an image does not fit.
     """
-    folder = Path(folder)
-    if is_zip(folder):
-        with tempfile.TemporaryDirectory() as place:
-            unpacked = Path(place) / folder.stem
-            _unpack(folder, unpacked)
-            try:
-                return read_mots_videos(unpacked, classes, frames)
-            except SchemaError as error:  # what was unpacked is gone when this is read
-                raise SchemaError(str(error).replace(str(unpacked), str(folder))) from None
-    sequences = _sequences(folder)
-    names = classes or _labels(folder) or tuple(CLASSES)
+    place = _Place.of(Path(folder))
+    sequences = _sequences(place)
+    names = classes or _labels(place) or tuple(CLASSES)
     return [
-        _video(name, images, names, None if frames is None else Path(frames) / name)
+        _video(name, images, place, names, None if frames is None else Path(frames) / name)
         for name, images in sequences.items()
     ]
 
 
-def _unpack(path: Path, folder: Path) -> None:
-    """Write the images of a zip and its names of classes to a folder."""
-    for name in list_members(path):
-        member = PurePosixPath(name)
-        hidden = any(part.startswith((".", "__MACOSX")) for part in member.parts)
-        if not hidden and (member.suffix == ".png" or member.name == LABELS_FILE) and "images" not in member.parts:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            unpack_member(path, name, folder / name)
+@dataclass(frozen=True)
+class _Place:
+    """A folder or a zip.
+
+    Attributes:
+        path: Where it is.
+        files: What is in it, below it.
+    """
+
+    path: Path
+    files: tuple[PurePosixPath, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _Place:
+        if is_zip(path):
+            return cls(path, tuple(map(PurePosixPath, list_members(path))))
+        found = path.rglob("*") if path.is_dir() else ()
+        return cls(path, tuple(PurePosixPath(file.relative_to(path).as_posix()) for file in found))
+
+    @property
+    def name(self) -> str:
+        """Of the sequence that lies in it without a folder of its own."""
+        return self.path.name if self.path.is_dir() else self.path.stem
+
+    def read(self, files: Sequence[PurePosixPath]) -> list[bytes]:
+        """What some of them hold."""
+        if self.path.is_dir():
+            return [(self.path / file).read_bytes() for file in files]
+        return read_members(self.path, map(str, files))
 
 
-def _sequences(folder: Path) -> dict[str, list[Path]]:
+def _sequences(place: _Place) -> dict[str, list[PurePosixPath]]:
     """Images of each sequence by its name, in natural order."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    owner: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.png")) if folder.is_dir() else ():
-        place = path.parent
-        while place.name in FOLDERS and place != folder:
-            place = place.parent
-        if owner.setdefault(place.name, path.parent) != path.parent:
-            both = f"'{owner[place.name]}' and '{path.parent}'"
-            raise SchemaError(f"{both} are both of a sequence '{place.name}'. Give one folder per sequence.")
-        found[place.name].append(path)
+    found: dict[str, list[PurePosixPath]] = defaultdict(list)
+    owner: dict[str, PurePosixPath] = {}
+    for file in sorted(place.files):
+        if file.suffix != ".png" or (not place.path.is_dir() and not _may_be_masks(file)):
+            continue
+        parts = file.parent.parts
+        while parts and parts[-1] in FOLDERS:
+            parts = parts[:-1]
+        name = parts[-1] if parts else place.name
+        if owner.setdefault(name, file.parent) != file.parent:
+            both = f"'{place.path / owner[name]}' and '{place.path / file.parent}'"
+            raise SchemaError(f"{both} are both of a sequence '{name}'. Give one folder per sequence.")
+        found[name].append(file)
     if not found:
-        raise SchemaError(f"'{folder}' has no MOTS images (*.png). Give the folder that holds the sequences.")
-    return {name: sorted(found[name], key=lambda path: natural_key(path.name)) for name in sorted(found)}
+        raise SchemaError(f"'{place.path}' has no MOTS images (*.png). Give the folder that holds the sequences.")
+    return {name: sorted(found[name], key=lambda file: natural_key(file.name)) for name in sorted(found)}
 
 
-def _labels(folder: Path) -> tuple[str, ...]:
-    files = sorted(folder.rglob(LABELS_FILE))
+def _may_be_masks(file: PurePosixPath) -> bool:
+    """Whether a PNG of a zip is none of the pictures that CVAT puts beside the masks, nor what macOS adds."""
+    return "images" not in file.parts and not any(part.startswith((".", "__MACOSX")) for part in file.parts)
+
+
+def _labels(place: _Place) -> tuple[str, ...]:
+    files = sorted(file for file in place.files if file.name == LABELS_FILE)
     if not files:
         return ()
     try:
-        lines = [line.strip() for line in files[0].read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in place.read(files[:1])[0].decode().splitlines()]
     except UnicodeDecodeError:
-        raise SchemaError(f"'{files[0]}' is not text in UTF-8. Write one class a line.") from None
+        raise SchemaError(f"'{place.path / files[0]}' is not text in UTF-8. Write one class a line.") from None
     return tuple(line for line in lines if line)
 
 
-def _video(name: str, images: Sequence[Path], names: Sequence[str], frames: Path | None) -> AnnotatedVideo:
+def _video(
+    name: str, images: Sequence[PurePosixPath], place: _Place, names: Sequence[str], frames: Path | None
+) -> AnnotatedVideo:
     pictures = [] if frames is None else pictures_in(frames)
     places = {Path(picture).stem: t for t, picture in enumerate(pictures)}
     if not all(image.stem in places for image in images):
-        places = _numbered(name, images)
+        places = _numbered(name, images, place.path)
     length = len(pictures) or max(places.values()) + 1
     if max(places[image.stem] for image in images) >= length:
         raise SchemaError(
             f"Sequence '{name}' has an image '{images[-1].name}', but '{frames}' has {length} pictures and none of its "
             "name. Give the pictures of these frames."
         )
-    rows = parse_mots_png(((places[i.stem], i.stem, i.read_bytes()) for i in images), name)
-    height, width = (int(rows.heights[0]), int(rows.widths[0])) if len(rows) else _extent(images[0])
+    contents = place.read(images)
+    rows = parse_mots_png(((places[i.stem], i.stem, data) for i, data in zip(images, contents, strict=True)), name)
+    height, width = (int(rows.heights[0]), int(rows.widths[0])) if len(rows) else _extent(contents[0])
     return AnnotatedVideo(
         name=name,
         height=height,
@@ -123,19 +147,21 @@ def _video(name: str, images: Sequence[Path], names: Sequence[str], frames: Path
     )
 
 
-def _extent(image: Path) -> tuple[int, int]:
+def _extent(image: bytes) -> tuple[int, int]:
     """Height and width of a sequence without objects."""
-    width, height = read_png(image.read_bytes()).size
+    width, height = read_png(image).size
     return height, width
 
 
-def _numbered(name: str, images: Sequence[Path]) -> dict[str, int]:
+def _numbered(name: str, images: Sequence[PurePosixPath], folder: Path) -> dict[str, int]:
     """Frame of each image by its stem, from the number at its end."""
     numbers = {}
     for image in images:
         digits = re.search(r"[0-9]{1,9}$", image.stem)
         if digits is None:
-            raise SchemaError(f"'{image}' has no number at the end of its name. Give the folder of the frames.")
+            raise SchemaError(
+                f"'{folder / image}' has no number at the end of its name. Give the folder of the frames."
+            )
         numbers[image.stem] = int(digits[0])
     if len(set(numbers.values())) < len(numbers):
         raise SchemaError(f"Two images of sequence '{name}' have one number. Give the folder of the frames.")

@@ -284,11 +284,16 @@ def test_the_tool_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture, mon
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     written = []
-    monkeypatch.setattr(tool, "write_bdd100k", lambda out, *seeds, **_: written.append((out, *map(len, seeds))))
-    monkeypatch.setattr(tool, "write_kitti_mots", lambda out, *counts, **_: written.append((out, *counts)))
-    assert tool.main(["--format", "bdd100k", "--out", str(tmp_path)]) == 0
-    assert tool.main(["--format", "kitti_mots", "--test", "2"]) == 0
-    assert written == [(tmp_path, 120, 20, 0), (Path("data/synthetic_kitti_mots"), 12, 9, 2)]
+    monkeypatch.setattr(
+        tool, "write_bdd100k", lambda out, *seeds, **said: written.append((out, *map(len, seeds), said))
+    )
+    monkeypatch.setattr(tool, "write_kitti_mots", lambda out, *counts, **said: written.append((out, *counts, said)))
+    assert tool.main(["--format", "bdd100k", "--out", str(tmp_path), "--overwrite"]) == 0
+    assert tool.main(["--format", "kitti_mots", "--test", "2", "--frames", "7"]) == 0
+    assert written == [
+        (tmp_path, 120, 20, 0, {"overwrite": True}),
+        (Path("data/synthetic_kitti_mots"), 12, 9, 2, {"overwrite": False, "num_frames": 7}),
+    ]
     with pytest.raises(SystemExit):
         tool.main(["--format", "ovis", "--test", "1"])
     assert "--test goes with" in capsys.readouterr().err
