@@ -119,6 +119,10 @@ class SyntheticWorld:
         self.split, self.height, self.width, self.num_frames = split, height, width, num_frames
         self.num_objects = num_objects
 
+    def name(self, seed: int) -> str:
+        """That of the video of a seed."""
+        return f"{self.split}_{seed:05d}"
+
     def video(self, seed: int) -> SyntheticVideo:
         """The video of a seed: the same pixels and masks every time."""
         rng = np.random.default_rng([tuple(PHOTOGRAPHS).index(self.split), seed])
@@ -132,7 +136,7 @@ class SyntheticWorld:
             height=self.height,
             width=self.width,
         )
-        return SyntheticVideo(scene, f"{self.split}_{seed:05d}", self.classes)
+        return SyntheticVideo(scene, self.name(seed), self.classes)
 
     def _backdrop(self, photograph: str, light: np.ndarray, rng: np.random.Generator) -> Backdrop:
         border = max(self.height, self.width) // 6

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from vos_occ.datasets.patterns import Split
 from vos_occ.datasets.synthetic import SyntheticVideo
 from vos_occ.datasets.synthetic_export import write_image
 from vos_occ.datasets.synthetic_street import StreetWorld, true_flags, true_result
-from vos_occ.datasets.synthetic_truth import SyntheticFrame
 from vos_occ.results.bdd_bitmask import BddBitmaskWriter
 from vos_occ.results.output import reported, require_new
 from vos_occ.results.scalabel import Extent, ScalabelWriter
@@ -88,10 +87,9 @@ def write_bdd100k(
     for split, chosen in seeds.items():
         for seed in chosen:
             _write_video(folder, split, worlds[split].video(seed), overwrite)
-        if split == "test":
-            continue
-        pictures = (_IMAGE_SEEDS + IMAGES_PER_VIDEO * seed + k for seed in chosen for k in range(IMAGES_PER_VIDEO))
-        _write_images(folder, split, [worlds[split].video(seed) for seed in pictures], overwrite)
+        if split != "test":
+            pictures = [_IMAGE_SEEDS + IMAGES_PER_VIDEO * seed + k for seed in chosen for k in range(IMAGES_PER_VIDEO)]
+            _write_images(folder, split, worlds[split], pictures, overwrite)
 
 
 def _make_room(folder: Path, split: str, overwrite: bool) -> None:
@@ -113,45 +111,47 @@ def _places(folder: Path, split: str) -> list[Path]:
 
 
 def _write_video(folder: Path, split: str, video: SyntheticVideo, overwrite: bool) -> None:
-    labels, writers = folder / "labels", []
+    labels, frames = folder / "labels", folder / "images" / "seg_track_20" / split / video.name
+    files: dict[Path, Extent] = {
+        labels / "seg_track_20" / "rles" / split / f"{video.name}.json": "rle",
+        labels / "seg_track_20" / "polygons" / split / f"{video.name}.json": "poly2d",
+        labels / "box_track_20" / split / f"{video.name}.json": "box2d",
+    }
     with ExitStack() as stack:
+        writers: list[BddBitmaskWriter | ScalabelWriter] = []
         if split != "test":
             place = labels / "seg_track_20" / "bitmasks" / split / video.name
             writers.append(BddBitmaskWriter(place, video.classes, overwrite=overwrite))
-            files: dict[str, Extent] = {"seg_track_20/rles": "rle", "seg_track_20/polygons": "poly2d"}
-            files["box_track_20"] = "box2d"
-            for kind, extent in files.items():
-                path, said = labels / kind / split / f"{video.name}.json", {"video": video.name, "extent": extent}
-                writers.append(stack.enter_context(ScalabelWriter(path, video.classes, **said, overwrite=overwrite)))
+            for path, extent in files.items():
+                writer = ScalabelWriter(path, video.classes, video=video.name, extent=extent, overwrite=overwrite)
+                writers.append(stack.enter_context(writer))
         for frame in video:
-            name = f"{video.name}-{frame.frame_index + 1:07d}.jpg"
-            write_image(folder / "images" / "seg_track_20" / split / video.name / name, frame.image)
+            write_image(frames / f"{video.name}-{frame.frame_index + 1:07d}.jpg", frame.image)
+            result, flags = true_result(frame), true_flags(video, frame)
             for writer in writers:
-                writer.write(true_result(frame), true_flags(video, frame))
+                writer.write(result, flags)
 
 
-def _write_images(folder: Path, split: str, videos: list[SyntheticVideo], overwrite: bool) -> None:
-    labels, names = folder / "labels", [f"{video.name}.jpg" for video in videos]
+def _write_images(folder: Path, split: str, world: StreetWorld, seeds: Sequence[int], overwrite: bool) -> None:
+    """One picture of the scene of each seed."""
+    labels, names = folder / "labels", [f"{world.name(seed)}.jpg" for seed in seeds]
     files: dict[Path, Extent] = {
         labels / "ins_seg" / "rles" / f"ins_seg_{split}.json": "rle",
         labels / "ins_seg" / "polygons" / f"ins_seg_{split}.json": "poly2d",
         labels / "det_20" / f"det_{split}.json": "box2d",
     }
-    classes = (*CAST, *DISTRACTORS)
-    bitmasks = BddBitmaskWriter(labels / "ins_seg" / "bitmasks" / split, classes, names=names, overwrite=overwrite)
+    place, classes = labels / "ins_seg" / "bitmasks" / split, world.classes
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                ScalabelWriter(path, classes, video=None, names=names, extent=extent, overwrite=overwrite)
-            )
-            for path, extent in files.items()
-        ]
-        for index, (video, frame) in enumerate(_middle_frames(videos)):
+        writers: list[BddBitmaskWriter | ScalabelWriter] = []
+        writers.append(BddBitmaskWriter(place, classes, names=names, overwrite=overwrite))
+        for path, extent in files.items():
+            writer = ScalabelWriter(path, classes, video=None, names=names, extent=extent, overwrite=overwrite)
+            writers.append(stack.enter_context(writer))
+        for index, seed in enumerate(seeds):
+            video = world.video(seed)
+            frame = video[len(video) // 2]
             for kind in ("10k", "100k"):
                 write_image(folder / "images" / kind / split / names[index], frame.image)
-            for writer in (bitmasks, *writers):
-                writer.write(true_result(frame, frame_index=index), true_flags(video, frame))
-
-
-def _middle_frames(videos: Iterable[SyntheticVideo]) -> Iterator[tuple[SyntheticVideo, SyntheticFrame]]:
-    return ((video, video[len(video) // 2]) for video in videos)
+            result, flags = true_result(frame, frame_index=index), true_flags(video, frame)
+            for writer in writers:
+                writer.write(result, flags)
