@@ -19,6 +19,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 import vos_occ.models.bilayer  # noqa: F401  (registers)
+import vos_occ.models.video.pcan  # noqa: F401  (registers)
 from vos_occ.checkpoints.files import load_checkpoint
 from vos_occ.training.small_config import small_config
 
@@ -125,3 +126,34 @@ def test_weights_of_a_backbone_begin_a_training(tool, tmp_path) -> None:
     backbone = {name.removeprefix("backbone.") for name in state if name.startswith("backbone.")}
     assert set(ours) == {name for name in backbone if not name.endswith("num_batches_tracked")}
     assert torch.equal(ours["layer3.5.conv2.weight"], state["backbone.layer3.5.conv2.weight"])
+
+
+def as_pcan(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our names as PCAN's release has them."""
+    moved = {"track_head.embed_head.": "roi_head.track_head.", "refine_head.": "roi_head.refine_head.",
+             "frame_attention.": "", "detector.": ""}  # fmt: skip
+    theirs = {}
+    for name, tensor in ours.items():
+        prefix = next(prefix for prefix in moved if name.startswith(prefix))
+        theirs[moved[prefix] + name.removeprefix(prefix)] = tensor
+    return theirs
+
+
+def test_pcan_keeps_all_but_its_mask_head_beside_the_bilayer_one_and_names_classes_as_they_count(
+    tool, tmp_path, capsys
+) -> None:
+    single, bilayer = (ROOT / f"configs/demo/bdd_pcan_refine_{head}.py" for head in ("single", "bilayer"))
+    config = Config.fromfile(single)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        state = MODELS.build(config.model).state_dict()
+    listed = ["pedestrian", "rider", "car", "bus", "truck", "bicycle", "motorcycle", "train"]  # as QDTrack's files do
+    torch.save({"state_dict": as_pcan(state), "meta": {"CLASSES": listed}}, tmp_path / "theirs.pth")
+    for head in (single, bilayer):
+        arguments = ["--from", "pcan", str(tmp_path / "theirs.pth"), str(tmp_path / f"{head.stem}.safetensors")]
+        assert tool.main([*arguments, "--config", str(head)]) == 0
+        written = load_checkpoint(tmp_path / f"{head.stem}.safetensors")
+        said, kept = capsys.readouterr().out, {name for name in state if ".mask_head." not in name}
+        assert set(written.state_dict) == (set(state) if head is single else kept)
+        assert ("Left out: detector.roi_head.mask_head." in said) == (head is bilayer)
+        assert all(torch.equal(written.state_dict[name], state[name]) for name in written.state_dict)
+        assert written.classes == tuple(config.classes) != tuple(listed)
