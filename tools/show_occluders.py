@@ -55,7 +55,7 @@ def draw(args: argparse.Namespace) -> int:
     for position in list(chosen)[: args.limit]:
         sample = dataset[position]
         data = sample["data_samples"]
-        path = args.out / f"{Path(data.img_path).stem}.png"
+        path = args.out / f"{Path(data.img_path).stem}_{data.img_id}.png"
         require_new(path, args.overwrite, folder=False)
         image = sample["inputs"].numpy()[::-1].transpose(1, 2, 0).copy()
         picture = target_picture(image, data.gt_instances, dataset.metainfo["classes"], builder, margin=args.margin)

@@ -125,7 +125,7 @@ model = dict(
 # 8 GPUs. Epochs stay 12 whatever the batch; the warm-up counts in steps, of which one GPU does eight times as many:
 #   torchrun --nproc_per_node=8 tools/train.py CONFIG --launcher pytorch
 #   python tools/train.py CONFIG --cfg-options param_scheduler.0.end=4000
-# Mixed precision: --cfg-options optim_wrapper.type=AmpOptimWrapper
+# Mixed precision: tools/train.py --amp
 # COCO weights from a file: --cfg-options model.detector.init_cfg.checkpoint=FILE.pth
 optim_wrapper = dict(
     type="OptimWrapper",

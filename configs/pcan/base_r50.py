@@ -150,7 +150,7 @@ model = dict(
 # warm-up counts in steps, of which one GPU does four times as many:
 #   torchrun --nproc_per_node=4 tools/train.py CONFIG --launcher pytorch
 #   python tools/train.py CONFIG --cfg-options param_scheduler.0.end=4000
-# Mixed precision: --cfg-options optim_wrapper.type=AmpOptimWrapper
+# Mixed precision: tools/train.py --amp
 # Weights of another place: --cfg-options load_from=FILE
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0001))
 auto_scale_lr = dict(enable=True, base_batch_size=8)

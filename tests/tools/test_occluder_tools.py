@@ -102,7 +102,7 @@ def test_pictures_of_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFi
     arguments += ["--occluder", "in_front", "--out", str(tmp_path), "--image-id", "3", "1"]
     assert script.main(arguments) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["train_00000_00000.png", "train_00001_00000.png"]
+    assert names == ["train_00000_00000_1.png", "train_00001_00000_3.png"]  # stem and id: folders may share a stem
     assert cv2.imread(str(tmp_path / names[0])).shape[1] == 9 * CELL
     assert script.main(arguments) == 2, "pictures are not replaced unasked"
     assert "already exists" in capsys.readouterr().err

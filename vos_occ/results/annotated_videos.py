@@ -1,6 +1,6 @@
 """Annotated videos as data sets: YouTube-VIS, COCO with track ids, MOTS images.
 
-What is said of a track and a format has no place for is left out; each writer answers with its names.
+What is said of a track and a format has no place for is left out; its writer answers with the names.
 """
 
 from __future__ import annotations
@@ -24,14 +24,11 @@ from vos_occ.structures.errors import InputError
 from vos_occ.structures.frame_result import FrameResult
 
 
-def write_ytvis_videos(path: str | Path, videos: Sequence[AnnotatedVideo], overwrite: bool = False) -> set[str]:
-    """Write a YouTube-VIS file; whatever is known besides goes along under its name.
+def write_ytvis_videos(path: str | Path, videos: Sequence[AnnotatedVideo], overwrite: bool = False) -> None:
+    """Write a YouTube-VIS file; whatever is known besides goes along under its name: nothing is left out.
 
     Annotations keep the ids of tracks where these are unique among all videos, which then count from where they did;
     else they are numbered from 1, and the track's own id is `track_id`.
-
-    Returns:
-        Names of what was left out: nothing.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is False.
@@ -55,7 +52,6 @@ def write_ytvis_videos(path: str | Path, videos: Sequence[AnnotatedVideo], overw
         for v, video in enumerate(videos, 1)
     ]
     write_ytvis_dataset(path, records, annotations, _categories(classes), overwrite)
-    return set()
 
 
 def write_coco_tracks(path: str | Path, videos: Sequence[AnnotatedVideo], overwrite: bool = False) -> set[str]:
