@@ -75,6 +75,6 @@ class BddBitmaskFrames:
             )
         labels = np.array([self._label_of.get(number, 0) for number in objects.categories.tolist()], np.int64)
         kept = np.flatnonzero(labels >= 0)
-        masks = (owner == kept[:, None, None]).astype(np.uint8)
+        masks = (owner == kept[:, None, None]).view(np.uint8)
         ids = objects.ids[kept] + video * IDS_OF_A_VIDEO
         return visible_sample(image, masks, labels[kept], ids, objects.ignored[kept])

@@ -100,7 +100,7 @@ class MotsFrames:
             )
         labels = np.array([self._label(number) for number in classes.tolist()], np.int64)
         kept = labels >= 0
-        masks = (pixels == values[kept, None, None]).astype(np.uint8)
+        masks = (pixels == values[kept, None, None]).view(np.uint8)
         ids = values[kept] + video * IDS_OF_A_VIDEO
         return visible_sample(
             read_frame(picture, *pixels.shape), masks, labels[kept], ids, classes[kept] == IGNORE_CLASS

@@ -55,6 +55,8 @@ class Sample:
 
     def select(self, keep: np.ndarray) -> Sample:
         """The sample with the instances at `keep` (indices, or a bool mask) only."""
+        if keep.dtype == bool and keep.all():
+            return self  # copying the masks of a large picture takes longer than finding out
         index = np.flatnonzero(keep) if keep.dtype == bool else keep
         return replace(
             self,
