@@ -12,58 +12,18 @@ import pytest
 import torch
 
 from vos_occ.checkpoints.files import load_checkpoint
-from vos_occ.datasets.synthetic import write_dataset
 from vos_occ.inference.export import export_checkpoint
 from vos_occ.inference.load import load
 from vos_occ.structures.errors import CheckpointError, InputError, OutputExistsError
 from vos_occ.training import parse_options, read_config, train
 
-SCHEDULE = """
-model["detector"]["train_cfg"]["rpn"]["allowed_border"] = -1
-default_scope = "mmdet"
-custom_imports = dict(imports=["vos_occ.models.video.masktrack", "vos_occ.models.bilayer", "vos_occ.datasets.pairs"])
-train_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
-    collate_fn=dict(type="pseudo_collate"),
-    dataset=dict(
-        type="FramePairs",
-        classes=classes,
-        sources=[dict(type="YtvisFrames", ann_file="{root}/annotations_ytvis.json", image_root="{root}/frames")],
-        pipeline=[dict(type="OccRandomScaleCrop", size=(96, 160))],
-    ),
-)
-optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=10**9)
-default_hooks = dict(
-    logger=dict(type="LoggerHook", interval=1),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=1),
-)
-custom_hooks = [dict(type="EMAHook", ema_type="ExpMomentumEMA", update_buffers=True)]
-log_processor = dict(by_epoch=False)
-randomness = dict(seed=0)
-"""
+Run = Callable[..., Path]
+TWO_STEPS = "train_cfg.max_iters=2"
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two steps of the tiny model on two videos of three frames."""
-    root = tmp_path_factory.mktemp("training")
-    write_dataset(root, "train", (0, 1), image_format="png", height=96, width=160, num_frames=3)
-    path = root / "tiny_train.py"
-    path.write_text(tiny_config_file.read_text() + SCHEDULE.replace("{root}", str(root)))
-    return path
-
-
-def run(config: Path, work_dir: Path, *options: str, **arguments: Any) -> Path:
-    """A training with a name of its own: mmengine gives two runs of one name and second one log."""
-    return train(config, work_dir=work_dir, options=[f"experiment_name={work_dir.name}", *options], **arguments)
-
-
-@pytest.fixture(scope="module")
-def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(config, tmp_path_factory.mktemp("work"))
+def trained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("work"), TWO_STEPS)
 
 
 def losses(work_dir: Path) -> list[dict[str, Any]]:
@@ -88,10 +48,10 @@ def test_steps_change_the_weights_that_are_not_frozen(trained: Path) -> None:
     assert "detector.backbone.conv1.weight" not in moved
 
 
-def test_resume_goes_on_where_the_run_ended(config: Path, trained: Path, tmp_path: Path) -> None:
+def test_resume_goes_on_where_the_run_ended(run: Run, trained: Path, tmp_path: Path) -> None:
     began_with = f"load_from={trained / 'iter_1.pth'}"  # not what is resumed
-    run(config, tmp_path, began_with)
-    run(config, tmp_path, began_with, "train_cfg.max_iters=3", resume=True)
+    run(tmp_path, TWO_STEPS, began_with)
+    run(tmp_path, began_with, "train_cfg.max_iters=3", resume=True)
     assert [step["step"] for step in losses(tmp_path)] == [1, 2, 3]
     state = load_checkpoint(tmp_path / "iter_3.pth")
     assert state.metadata["iter"] == "3"
@@ -108,8 +68,8 @@ def test_resume_refuses_a_checkpoint_that_runs_code(config: Path, tmp_path: Path
         train(config, work_dir=tmp_path, resume=True)
 
 
-def test_one_seed_gives_one_training(config: Path, trained: Path, tmp_path: Path) -> None:
-    again = run(config, tmp_path, seed=0)
+def test_one_seed_gives_one_training(run: Run, trained: Path, tmp_path: Path) -> None:
+    again = run(tmp_path, TWO_STEPS, seed=0)
     assert [step["loss"] for step in losses(again)] == [step["loss"] for step in losses(trained)]
 
 
