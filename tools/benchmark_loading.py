@@ -2,7 +2,7 @@
 """What reading a training item costs on a json of OVIS' size, beside reading the whole video as mmdet does.
 
 Both decode the objects of the same frames from the same file; pictures are not read. "whole video" keeps each video's
-annotations pickled, as mmengine's `serialize_data` does, and unpickles them for every item (specs/trackers.md B9).
+annotations pickled, as mmengine's `serialize_data` does, and unpickles them per item (docs/sources.md, trackers B9).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # PCAN R50 with the bilayer head, BDD100K MOTS, all of it, end to end; layout in masktrack/data_bdd100k.py.
 # Published: 28.5 mMOTSA on val, 67.6 mMOTSP, 46.1 mIDF1, 825 ID switches, 28.0 mAP (BCNet, table 12). Its config and
-# code were not: what learns in which stage is ours (specs/trackers.md section 0).
+# code were not: what learns in which stage is ours (docs/sources.md, trackers 0).
 # NOT TRAINED HERE: no score of ours stands behind this file.
 _base_ = ["base_r50.py", "../masktrack/data_bdd100k.py"]
 

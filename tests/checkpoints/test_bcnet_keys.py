@@ -1,6 +1,6 @@
 """The released BCNet's names: every tensor finds its place, and the head that it lands in is the released head.
 
-The layer table of specs/bcnet.md section 1 is written out here a second time, in the released names and in functions
+The layer table of docs/sources.md, BCNet 1 is written out here a second time, in the released names and in functions
 of torch alone, and run beside ours.
 """
 

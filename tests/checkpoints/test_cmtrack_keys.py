@@ -36,7 +36,7 @@ CALIBRATION = {
 
 
 def released(ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names and shapes of specs/trackers.md 1.6 and 2.6: our values, background first and random."""
+    """Names and shapes of docs/sources.md, trackers 1.6 and 2.6: our values, background first and random."""
     state = {}
     for name, tensor in ours.items():
         if ".fc_cls." in name:

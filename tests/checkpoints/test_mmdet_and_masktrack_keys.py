@@ -74,7 +74,7 @@ def test_mmdet_of_before_2_0_is_told_apart() -> None:
 
 
 def original_masktrack() -> dict[str, Tensor]:
-    """Names and shapes of the original, 40 classes and background, from its layout (specs/trackers.md 1.6)."""
+    """Names and shapes of the original, 40 classes and background, from its layout (docs/sources.md, trackers 1.6)."""
     state = {}
     for name, tensor in names_and_shapes(CONFIGS / PLAIN_VIDEO).items():
         name = name.removeprefix("detector.").replace("roi_head.", "").replace("track_head.embed_head.", "track_head.")

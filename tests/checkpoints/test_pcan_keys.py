@@ -1,4 +1,4 @@
-"""PCAN's and QDTrack's weights: every name of their layouts (specs/trackers.md 3.1 to 3.3, 3.8) has one place here.
+"""PCAN's and QDTrack's weights: every name of their layouts (docs/sources.md, trackers 3.1, 3.8) has one place here.
 
 The detector's names are mmdet's own; those of the other heads are written out from the layers.
 """

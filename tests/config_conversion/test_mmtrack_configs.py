@@ -1,6 +1,6 @@
 """Configs of mmtrack 0.x become ours: every key is mapped or listed, and the models are equal layer by layer.
 
-The texts are written from the settings in specs/trackers.md (1.1 to 1.4, 3.1), in the form that such configs have.
+The texts hold the settings of docs/sources.md, trackers 1.1 to 1.4 and 3.1, in the form that such configs have.
 """
 
 from __future__ import annotations

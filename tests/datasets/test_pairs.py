@@ -277,7 +277,7 @@ def test_a_fraction_of_a_source_is_drawn_anew_in_each_epoch(world: Path) -> None
 
 
 def test_an_annotation_with_id_0_has_its_partner_in_the_reference(world: Path, tmp_path: Path) -> None:
-    """mmdet's quasi-dense head takes ids up to 0 for objects without a partner (specs/trackers.md B9)."""
+    """mmdet's quasi-dense head takes ids up to 0 for objects without a partner (docs/sources.md, trackers B9)."""
     content = json.loads((world / "annotations_ytvis.json").read_text())
     first = content["annotations"][0]
     del content["annotations"][1:], first["in_front_of"]

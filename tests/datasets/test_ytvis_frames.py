@@ -182,7 +182,7 @@ def test_an_item_decodes_the_masks_of_its_frame_and_no_others(
 
 
 def test_what_goes_to_a_worker_is_as_large_as_the_codes(tmp_path: Path) -> None:
-    """A worker that is spawned gets a copy of the dataset (specs/trackers.md B9)."""
+    """A worker that is spawned gets a copy of the dataset (docs/sources.md, trackers B9)."""
     write_dataset(tmp_path, "train", range(2), height=96, width=160, num_frames=40)
     frames = YtvisFrames(tmp_path / "annotations_ytvis.json", tmp_path / "frames")
     tracks = read_ytvis(tmp_path / "annotations_ytvis.json").tracks

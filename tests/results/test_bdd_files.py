@@ -124,7 +124,7 @@ def test_where_masks_overlap_the_higher_score_wins(tmp_path, scores, areas):
 
 
 def test_the_first_track_of_a_video_is_no_background(tmp_path):
-    """PCAN's converter counted from 0, and the parser takes instance 0 for background (specs/trackers.md 3.6, P-c)."""
+    """PCAN's converter counted from 0, and the parser takes 0 for background (docs/sources.md, trackers P-c)."""
     path = BddBitmaskWriter(tmp_path / "v", ["car"]).write(frame(0, [LEFT], [1]))
     assert read_instances(path).ids.tolist() == [1]
 

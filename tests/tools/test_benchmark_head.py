@@ -28,7 +28,7 @@ def tool() -> ModuleType:
     ids=["Mask R-CNN", "GCN", "GCN, tested", "FCN", "FCN, tested"],
 )
 def test_work_of_a_roi_is_the_specs(parts, millions, tool) -> None:
-    assert tool.multiply_adds(*parts) == pytest.approx(millions, abs=0.75)  # specs/bcnet.md section 9
+    assert tool.multiply_adds(*parts) == pytest.approx(millions, abs=0.75)  # docs/sources.md, BCNet 9
 
 
 def test_looped_contours_are_ours(tool) -> None:

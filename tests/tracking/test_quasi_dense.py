@@ -227,7 +227,7 @@ def test_a_hidden_view_may_leave_the_embedding_as_it_is():
 
 @pytest.mark.parametrize("unseen, returns_as", [(9, 1), (10, 2)])
 def test_frames_without_detections_age_tracks(unseen, returns_as):
-    """In the released tracker they do not: it is not called for them (specs/trackers.md, P-j)."""
+    """In the released tracker they do not: it is not called for them (docs/sources.md, trackers P-j)."""
     memory = QuasiDenseMemory(D)
     see(memory, 0, (A, 0.9))
     for frame_index in range(1, unseen + 1):

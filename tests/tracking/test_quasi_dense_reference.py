@@ -24,7 +24,7 @@ D = 4
 
 
 class PublishedSteps:
-    """Section 3.1 of specs/trackers.md, one detection after the other, and ageing in every frame."""
+    """docs/sources.md, trackers 3.1, one detection after the other, and ageing in every frame."""
 
     def __init__(self, rules: QuasiDenseRules) -> None:
         self.rules = rules

@@ -7,7 +7,7 @@ detectron2's Faster R-CNN has mmdet's conventions where shapes cannot tell: back
 from wide to tall, boxes are four numbers a class, and what enters the first fully connected layer is flattened channel
 by channel.
 
-Source: specs/bcnet.md section 2; the weights that were released are of ResNet-101, FCOS, 2x. Names of the Faster R-CNN
+Source: docs/sources.md, BCNet 2; the weights that were released are of ResNet-101, FCOS, 2x. Names of the Faster R-CNN
 as in detectron2's `GeneralizedRCNN` with `StandardROIHeads`.
 """
 

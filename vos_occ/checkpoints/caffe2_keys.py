@@ -3,7 +3,7 @@
 Their normalisation is a factor and an offset, y = s x + b: its statistics are folded in. Ours divides by
 sqrt(variance + eps), which is 1 for a variance of 1 - eps.
 
-Source: specs/bcnet.md section 2.
+Source: docs/sources.md, BCNet 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The released CMaskTrack R-CNN under our names: the original MaskTrack R-CNN, and a calibration inside its track head.
 
-Source: specs/trackers.md 2.1 and 2.6.
+Source: docs/sources.md, trackers 2.1 and 2.6.
 """
 
 from __future__ import annotations

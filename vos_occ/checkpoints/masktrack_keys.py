@@ -3,7 +3,7 @@
 There the background is the first class of the box head and of the mask head; here it is the last, and the mask head has
 none.
 
-Source: specs/trackers.md 1.6.
+Source: docs/sources.md, trackers 1.6.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LEGACY: Mapping[str, Any] = {
     },
     "track_head.embed_head.relu_last": False,
 }
-"""What mmdet calls its conventions of 2019, and the embedding's end (specs/trackers.md 1.1, 1.6)."""
+"""What mmdet calls its conventions of 2019, and the embedding's end (docs/sources.md, trackers 1.1, 1.6)."""
 
 
 def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:

@@ -16,10 +16,10 @@ from vos_occ.structures.errors import CheckpointError
 
 DETECTOR_PARTS = r"(?:backbone|neck|rpn_head|roi_head)\..+"
 RELU_LAST = {"track_head.embed_head.relu_last": True}
-"""mmdet and mmtrack end the embedding with a ReLU; the original does not (specs/trackers.md 1.1)."""
+"""mmdet and mmtrack end the embedding with a ReLU; the original does not (docs/sources.md, trackers 1.1)."""
 RPN_NOTE = (
     "If mmdet trained them and not mmtrack, whose weights its model zoo links, its region proposals took objects of "
-    "all classes but the first for background (specs/trackers.md, B1): train on."
+    "all classes but the first for background (docs/sources.md, trackers B1): train on."
 )
 
 

@@ -2,7 +2,7 @@
 
 Background is the last class, boxes and RoIs are today's, and the embedding ends with a ReLU.
 
-Source: specs/trackers.md 1.1, 1.6.
+Source: docs/sources.md, trackers 1.1, 1.6.
 """
 
 from __future__ import annotations

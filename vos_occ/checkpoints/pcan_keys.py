@@ -4,7 +4,7 @@ PCAN and the original QDTrack are written on mmdet 2.x: the heads for tracking a
 there, and the frame's prototypes have no part of their own. mmtrack and mmdet 3.x have the layout that is ours. In both
 the background is the last class, as here, so no row is moved.
 
-Source: specs/trackers.md 3.8.
+Source: docs/sources.md, trackers 3.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Data and schedule of a config of mmdet 3.x (or mmtrack 1.x), which are mmengine's: the schedule stays as it is.
 
-Source: specs/trackers.md 1.2, 1.4, 4 (which parts of mmdet 3.x are meant).
+Source: docs/sources.md, trackers 1.2, 1.4, 4 (which parts of mmdet 3.x are meant).
 """
 
 from __future__ import annotations

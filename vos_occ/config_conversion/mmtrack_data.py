@@ -1,6 +1,6 @@
 """`data` of an mmtrack 0.x config: which frames, how pairs are drawn, what is done to images.
 
-Source: specs/trackers.md 1.2, 1.4, 6.1.
+Source: docs/sources.md, trackers 1.2, 1.4, 6.1.
 """
 
 from __future__ import annotations

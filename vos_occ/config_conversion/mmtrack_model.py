@@ -1,6 +1,6 @@
 """`model` of a config of mmtrack 0.x or mmdet 3.x under our names: MaskTrack R-CNN and QDTrack.
 
-Source: specs/trackers.md 1.1 to 1.3, 3.1.
+Source: docs/sources.md, trackers 1.1 to 1.3, 3.1.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _track_head(track_head: Section) -> dict[str, Any]:
 
 
 def _tracker(tracker: Section) -> dict[str, Any]:
-    """`memory` and `association`; weights are those of specs/trackers.md 1.3."""
+    """`memory` and `association`; weights are those of docs/sources.md, trackers 1.3."""
     weights: dict[str, float] = {}
     retained = 20
     if "type" in tracker:

@@ -1,6 +1,6 @@
 """QDTrack's track head and tracker, of mmtrack 0.x or mmdet 3.x, under our names.
 
-Source: specs/trackers.md 3.1; defaults of the tracker as in mmdet 3.3.
+Source: docs/sources.md, trackers 3.1; defaults of the tracker as in mmdet 3.3.
 """
 
 from __future__ import annotations

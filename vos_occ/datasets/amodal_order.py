@@ -30,7 +30,7 @@ def order_of(objects: Sequence[TrainingObject]) -> NDArray[np.int8]:
 def _order_from_masks(objects: Sequence[TrainingObject]) -> NDArray[np.int8]:
     """Of two objects, that one is in front which shows more pixels inside the amodal mask of the other.
 
-    Source: specs/occlusion_models.md D, "GT order from masks" (deocclusion); a tie is no order.
+    Source: docs/sources.md, occlusion models D, "GT order from masks" (deocclusion); a tie is no order.
     """
     shown = intersections([thing.visible for thing in objects], [thing.amodal for thing in objects])
     return (shown > shown.T).astype(np.int8)

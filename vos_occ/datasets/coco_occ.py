@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 METRICS = ("iou", "smaller", "target")
 AGGREGATES = ("max", "mean")
 PAPER_COUNT = 1005
-"""Images of val2017 in the split. Source: BCNet, section 4.1; specs/bcnet.md section 6."""
+"""Images of val2017 in the split. Source: BCNet, section 4.1; docs/sources.md, BCNet 6."""
 
 
 def box_overlaps(boxes: Sequence[Sequence[float]], metric: str) -> NDArray[np.float64]:

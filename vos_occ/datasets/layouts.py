@@ -1,6 +1,6 @@
 """Where YouTube-VIS and OVIS keep a split: annotation file and folder of frames, in the layouts that are in use.
 
-Facts: specs/trackers.md 6.1. YouTube-VIS 2019 comes as `train.json` beside `train/JPEGImages`, 2021 and 2022 as
+Facts: docs/sources.md, trackers 6.1. YouTube-VIS 2019 comes as `train.json` beside `train/JPEGImages`, 2021 and 2022 as
 `train/instances.json`; OVIS comes as `annotations_train.json` with `train/`, which to CMaskTrack R-CNN is
 `train_images/`.
 """

@@ -75,7 +75,7 @@ class FramePairs(Dataset):
         classes: names in label order, the same for all sources. Where a source has other names or finer classes, its
             config says so by `merge`: {"person": "pedestrian", "rider": "pedestrian"}.
         require_shared: draw another pair where key and reference have no object in common, as PCAN's training does
-            (specs/trackers.md 3.4); where none is found, the key is its own reference. Without, such a pair teaches
+            (docs/sources.md, trackers 3.4); where none is, the key is its own reference. Without, such a pair teaches
             that its objects are new.
 
     Raises:

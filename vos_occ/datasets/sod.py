@@ -3,7 +3,7 @@
 The object bank (COB) holds objects that are whole as far as a modal dataset can tell. A picture is the original image
 of an occludee, with an occluder of the bank pasted where it covers a given share of it. Knows nothing of files.
 
-Source: BCNet and its supplement; specs/bcnet.md section 6. Scale, denominator of the overlap, search and blending are
+Source: BCNet and its supplement; docs/sources.md, BCNet 6. Scale, denominator of the overlap, search and blending are
 not in the paper: here objects keep their size, the overlap is |occluder & occludee| / |occludee| on masks, places are
 those of a grid that fit, and edges are hard.
 """

@@ -1,4 +1,4 @@
-"""A synthetic BDD100K: files and folders as the real one has them (specs/trackers.md 6.2), with exact truth.
+"""A synthetic BDD100K: files and folders as the real one has them (docs/sources.md, trackers 6.2), with exact truth.
 
     images/seg_track_20/SPLIT/VIDEO/VIDEO-0000001.jpg         videos
     labels/seg_track_20/bitmasks/SPLIT/VIDEO/VIDEO-0000001.png

@@ -1,4 +1,4 @@
-"""A synthetic KITTI MOTS: files and folders as the real one has them (specs/trackers.md 6.3), with exact truth.
+"""A synthetic KITTI MOTS: files and folders as the real one has them (docs/sources.md, trackers 6.3), with exact truth.
 
     training/image_02/0000/000000.jpg     sequences; in testing/ without truth
     instances/0000/000000.png             16-bit images of class * 1000 + instance

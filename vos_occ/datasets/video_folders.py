@@ -1,6 +1,6 @@
 """Where BDD100K, KITTI MOTS and MOTSChallenge keep a split: folders of frames and of labels, as they are unpacked.
 
-Facts: specs/trackers.md 6.2 and 6.3; the train/val sequences of KITTI MOTS are those of Voigtlaender et al., CVPR 2019.
+Facts: docs/sources.md, trackers 6.2, 6.3; the train/val sequences of KITTI MOTS are of Voigtlaender et al., CVPR 2019.
 What is inside the labels is the business of `eval.readers`.
 """
 

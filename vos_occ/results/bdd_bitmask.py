@@ -1,6 +1,6 @@
 """BDD100K's bitmasks: an RGBA PNG per frame whose pixels say category, attributes and instance.
 
-Decoded by `eval.readers.bdd_bitmask`. Facts: specs/trackers.md 6.2.
+Decoded by `eval.readers.bdd_bitmask`. Facts: docs/sources.md, trackers 6.2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scalabel JSON, the labels and results of BDD100K: a list of frames with labels that hold boxes, masks or outlines.
 
-Decoded by `eval.readers.scalabel` and `scalabel_images`. Facts: specs/trackers.md 6.2.
+Decoded by `eval.readers.scalabel` and `scalabel_images`. Facts: docs/sources.md, trackers 6.2.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def _tracks(name: str, extent: Extent) -> Benchmark:
     return Benchmark(name, extent.title, re.escape(RESULTS_FILE), RESULTS_FILE, check, single=RESULTS_FILE)
 
 
-# Source: specs/trackers.md 6.1. How many long videos 2022 adds to 2021 is not certain.
+# Source: docs/sources.md, trackers 6.1. How many long videos 2022 adds to 2021 is not certain.
 BENCHMARKS: Mapping[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (

@@ -1,6 +1,6 @@
 """Whether files are what BDD100K's segmentation tracking takes, Scalabel JSON or bitmasks, every defect in one pass.
 
-Source: specs/trackers.md 6.2 and 6.4; what scalabel 0.3.1 and bdd100k 1.0.1 refuse, and what they silently score as
+Source: docs/sources.md, trackers 6.2, 6.4; what scalabel 0.3.1 and bdd100k 1.0.1 refuse, and what they score as
 something else.
 """
 

@@ -2,7 +2,7 @@
 
 Record by record, so that hundreds of megabytes of masks take the memory of one track.
 
-Source: specs/trackers.md 6.4; the official loader's conditions, and what it silently scores as something else.
+Source: docs/sources.md, trackers 6.4; the official loader's conditions, and what it silently scores as something else.
 """
 
 from __future__ import annotations

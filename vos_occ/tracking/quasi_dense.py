@@ -43,7 +43,7 @@ class QuasiDenseRules:
         momentum: share of the new embedding in the remembered one, in (0, 1]; that of `TrackMemory` is the old one's.
         max_tracks: most tracks, and most backdrops, remembered at once.
 
-    Source: QDTrack (Pang et al., CVPR 2021) section 3.3, PCAN's released configs; specs/trackers.md section 3.1.
+    Source: QDTrack (Pang et al., CVPR 2021) section 3.3, PCAN's released configs; docs/sources.md, trackers 3.1.
     """
 
     init_score: float = 0.7
@@ -120,7 +120,7 @@ class QuasiDenseMemory:
         embed_dim: D, the length of an embedding.
         rules: see there.
 
-    Source: specs/trackers.md section 3.1, except that frames without detections age tracks and backdrops too (P-j),
+    Source: docs/sources.md, trackers 3.1, except that frames without detections age tracks and backdrops too (P-j),
     and that no more than `max_tracks` of either are kept.
     """
 

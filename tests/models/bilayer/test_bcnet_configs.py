@@ -91,7 +91,7 @@ def box_side_size(recipe: Config, classes: int) -> int:
 
 
 def mask_head_size(recipe: Config, classes: int) -> int:
-    """From the pieces of specs/bcnet.md section 9: conv3x3 590,080, deconvolution 262,400, non-local block 262,656."""
+    """From the pieces of docs/sources.md, BCNet 9: conv3x3 590,080, deconvolution 262,400, non-local block 262,656."""
     name = name_of(recipe)
     if "plain" in name or "_ms_" in name:
         return 4 * 590_080 + 262_400 + conv(256, 1 if "fcos" in name else classes, 1)

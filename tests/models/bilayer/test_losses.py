@@ -1,4 +1,4 @@
-"""Occluder sampling and the losses of specs/bcnet.md section 4."""
+"""Occluder sampling and the losses of docs/sources.md, BCNet 4."""
 
 from __future__ import annotations
 

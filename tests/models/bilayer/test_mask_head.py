@@ -1,4 +1,4 @@
-"""The bilayer mask head: sizes, toggles, pruning, and a literal re-statement of specs/bcnet.md section 1."""
+"""The bilayer mask head: sizes, toggles, pruning, and a literal re-statement of docs/sources.md, BCNet 1."""
 
 from __future__ import annotations
 

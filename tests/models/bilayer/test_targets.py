@@ -1,4 +1,4 @@
-"""Online targets against a literal re-statement of the released script's rules (specs/bcnet.md section 3)."""
+"""Online targets against a literal re-statement of the released script's rules (docs/sources.md, BCNet 3)."""
 
 from __future__ import annotations
 

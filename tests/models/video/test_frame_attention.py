@@ -40,7 +40,7 @@ def run(
 
 
 def by_definition(mu: Tensor, maps: list[Tensor], share: float, momentum: float) -> tuple[list[Tensor], Tensor, Tensor]:
-    """The equations of specs/trackers.md section 3.2 for one level (C, n) of each frame."""
+    """The equations of docs/sources.md, trackers 3.2 for one level (C, n) of each frame."""
     memory, outputs = maps[0], []
     for x in maps:
         prototypes = mu

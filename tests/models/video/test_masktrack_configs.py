@@ -125,7 +125,7 @@ def test_the_bilayer_head_learns_contact_where_the_data_knows_no_order(config: C
 
 
 def test_ovis_has_the_detector_of_the_released_cmasktrack_and_mots_that_of_pcan(config: Config) -> None:
-    """specs/trackers.md 2.4 and 3.1, against MaskTrack R-CNN's own of 1.2 and 1.4."""
+    """docs/sources.md, trackers 2.4 and 3.1, against MaskTrack R-CNN's own of 1.2 and 1.4."""
     _, data = head_and_data(config)
     train, test = config.model.detector.train_cfg, config.model.detector.test_cfg
     found = (train.rpn.sampler.num, train.rpn_proposal.max_per_img, train.rcnn.sampler.num, test.rpn.max_per_img)

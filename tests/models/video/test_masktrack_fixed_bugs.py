@@ -1,4 +1,4 @@
-"""What mmdet's MaskTrackRCNN does wrong (specs/trackers.md 4.1) and ours does not, side by side on one tiny model."""
+"""What mmdet's MaskTrackRCNN does wrong (docs/sources.md, trackers 4.1) and ours not, side by side on a tiny model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """MaskTrack R-CNN R50 as shipped by mmdet, with random weights: ours gives mmdet's frames and mmdet's losses.
 
-Exceptions are the bugs that are fixed here: two detections of a frame with one id (specs/trackers.md B3, of which
+Exceptions are bugs that are fixed here: two detections of a frame with one id (docs/sources.md, trackers B3, of which
 ours keeps the better) and the labels given to the RPN (B1). On one CPU thread everything else was equal bit for bit.
 Tolerated, for other machines: 1e-4 px in boxes, 1e-5 in scores and losses, one pixel in a thousand of a mask (the mask
 head sees other batches here: the surviving detections only).

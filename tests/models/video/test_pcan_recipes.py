@@ -117,7 +117,7 @@ def test_weights_are_fetched_only_by_configs_that_begin_without_a_checkpoint_of_
 
 
 def test_schedule_is_the_releases(config: Config) -> None:
-    """specs/trackers.md 3.4: learning rate, 2 pairs a GPU, warm-up from a thousandth, no gradient clipping."""
+    """docs/sources.md, trackers 3.4: learning rate, 2 pairs a GPU, warm-up from a thousandth, no gradient clipping."""
     warm_up, steps = config.param_scheduler
     assert config.train_cfg == {"type": "EpochBasedTrainLoop", "max_epochs": 12}
     assert (warm_up.start_factor, warm_up.end, warm_up.by_epoch) == (1 / 1000, 1000, False)
@@ -130,7 +130,7 @@ def test_schedule_is_the_releases(config: Config) -> None:
 
 
 def test_settings_are_the_releases(config: Config) -> None:
-    """specs/trackers.md 3.1 to 3.4."""
+    """docs/sources.md, trackers 3.1 to 3.4."""
     model = config.model
     train, test = model.detector.train_cfg, model.detector.test_cfg
     assert (train.rpn.sampler.num, train.rpn_proposal.nms_pre, train.rpn_proposal.max_per_img) == (256, 2000, 1000)

@@ -50,7 +50,7 @@ def em_of_the_spec(feats: Tensor, mu: Tensor, mask: Tensor, iterations: int) -> 
 
 
 def forward_of_the_spec(layer: PrototypeRefineHead, key: Tensor, logits: Tensor, ref: Tensor, ref_logits: Tensor):
-    """Section 3.3 of specs/trackers.md for one RoI, in its order; returns the logits and both sets of prototypes."""
+    """docs/sources.md, trackers 3.3 for one RoI, in its order; returns the logits and both sets of prototypes."""
     coarse, ref_coarse = (F.avg_pool2d(x, 2) for x in (logits, ref_logits))  # bilinear halving takes 2 x 2 means
     mask, ref_mask = ((x.sigmoid() >= 0.5).double() for x in (coarse, ref_coarse))
     x, ref_x = key.flatten(1), ref.flatten(1)

@@ -95,7 +95,7 @@ def mmdets_findings(model: MaskTrackRCNN, image: Any, relu_last: bool = True) ->
     roi_feats = model.track_head.roi_extractor(feats[:4], rois)
     if relu_last:
         embeddings = model.track_head.embed_head.extract_feat(roi_feats, [len(found)])[0]
-    else:  # the original's, written out: specs/trackers.md 1.1
+    else:  # the original's, written out: docs/sources.md, trackers 1.1
         first, last = model.track_head.embed_head.fcs
         embeddings = last(first(roi_feats.flatten(1)).relu())
     logits = head._mask_forward(feats, rois)["mask_preds"][torch.arange(len(found)), found.labels]
@@ -135,7 +135,7 @@ def test_mmdets_masktrack_finds_what_it_found(
 
 
 def original_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """mmdet's state in the layout of 2019 (specs/trackers.md 1.6): background first, with rows of its own."""
+    """mmdet's state in the layout of 2019 (docs/sources.md, trackers 1.6): background first, with rows of its own."""
     original = {}
     for name, tensor in state.items():
         name = name.removeprefix("detector.").replace("roi_head.", "").replace("track_head.embed_head.", "track_head.")

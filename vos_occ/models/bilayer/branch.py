@@ -17,7 +17,7 @@ class BilayerBranch(nn.Module):
 
     Without `non_local` this is the FCN variant of a layer.
 
-    Source: specs/bcnet.md section 1, rows 1 to 5 and 7 to 11.
+    Source: docs/sources.md, BCNet 1, rows 1 to 5 and 7 to 11.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class MapPredictors(nn.Module):
         maps: Number of output channels by map name.
         share_upsample: One deconvolution for all maps (paper) instead of one each (released code).
 
-    Source: specs/bcnet.md section 1, rows 12 to 15.
+    Source: docs/sources.md, BCNet 1, rows 12 to 15.
     """
 
     def __init__(self, channels: int, maps: dict[str, int], *, share_upsample: bool = False) -> None:

@@ -37,7 +37,7 @@ class ProposingFCOSHead(FCOSHead):
     Scores are the square root of class score times centerness, as in FCOS; mmdet leaves the root out. Ranks, and so
     suppression and AP, are the same.
 
-    Source: specs/bcnet.md sections 4 (bug a) and 5.
+    Source: docs/sources.md, BCNet 4 (bug a) and 5.
     """
 
     def loss_and_predict(

@@ -45,7 +45,7 @@ def sample_occluder_rois(
     Returns:
         (M,) int64, occluded RoIs first except for `all`.
 
-    Source: specs/bcnet.md section 4.
+    Source: docs/sources.md, BCNet 4.
     """
     every = known.nonzero().flatten()
     positive = (known & occluded).nonzero().flatten()
@@ -105,7 +105,7 @@ class BilayerLosses:
         hidden_loss: `bce` between the logit and the fraction: never saturates, aims at the mean; or `smooth_l1`
             (beta 0.1) on the sigmoid: aims at the median, so that doubtful objects are called unoccluded.
 
-    Source: specs/bcnet.md section 4.
+    Source: docs/sources.md, BCNet 4.
     """
 
     occludee_mask: float = 1.0

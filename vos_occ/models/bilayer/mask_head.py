@@ -28,7 +28,7 @@ from vos_occ.structures.errors import InputError
 
 @dataclass(frozen=True)
 class BilayerLayout:
-    """Where the paper and the released code differ (specs/bcnet.md section 1).
+    """Where the paper and the released code differ (docs/sources.md, BCNet 1).
 
     Attributes:
         num_convs: 3x3 convolutions in each layer.

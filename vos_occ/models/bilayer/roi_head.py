@@ -68,7 +68,7 @@ class BilayerRoIHead(StandardRoIHead):
         max_mask_rois: At most so many positive RoIs of an image train the mask head, drawn at random. The released
             code keeps all of them, and its memory with them.
         train_on_gt_boxes_only: Train the mask head on ground-truth boxes, without the positive proposals: what the
-            released BCNet does through a bug (specs/bcnet.md section 4, bug a). For parity experiments.
+            released BCNet does through a bug (docs/sources.md, BCNet 4, bug a). For parity experiments.
         kwargs: StandardRoIHead's.
     """
 

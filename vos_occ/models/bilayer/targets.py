@@ -123,7 +123,7 @@ class BilayerTargetBuilder:
         crop_to_gt_box: Keep the occluder inside its object's ground-truth box, as the released annotations do,
             instead of filling the whole RoI.
 
-    Source: specs/bcnet.md section 3; `visible` is the rule of AISFormer's port of BCNet (section 6), `in_front` and
+    Source: docs/sources.md, BCNet 3; `visible` is the rule of AISFormer's port of BCNet (section 6), `in_front` and
     unknown handling are ours.
     """
 

@@ -56,7 +56,7 @@ class NonLocalBlock(nn.Module):
         output_projection: Project the gathered values once more (released code) or not (the paper's single W_g).
         zero_init: Start as the identity, by a zero norm weight, or a zero output projection where there is no norm.
 
-    Source: specs/bcnet.md section 1; 262,656 parameters for C = 256 with `bn`.
+    Source: docs/sources.md, BCNet 1; 262,656 parameters for C = 256 with `bn`.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ A mixture on the unit sphere: every cell belongs to each prototype by a share (e
 to the mean of its cells (maximisation). Knows no frames, instances or memories.
 
 Source: Ke et al., Prototypical Cross-Attention Networks for Multiple Object Tracking and Segmentation, NeurIPS 2021
-(PCAN), section 3.2; Li et al., Expectation-Maximization Attention Networks, ICCV 2019; specs/trackers.md section 3.
+(PCAN), section 3.2; Li et al., Expectation-Maximization Attention Networks, ICCV 2019; docs/sources.md, trackers 3.
 """
 
 from __future__ import annotations

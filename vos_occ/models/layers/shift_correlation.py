@@ -1,6 +1,6 @@
 """Products of one feature map with shifted copies of another: what moved where, as channels. Knows no video.
 
-Source: the temporal feature calibration of CMaskTrack R-CNN (Qi et al., IJCV 2022); specs/trackers.md section 2.1.
+Source: the temporal feature calibration of CMaskTrack R-CNN (Qi et al., IJCV 2022); docs/sources.md, trackers 2.1.
 """
 
 from __future__ import annotations

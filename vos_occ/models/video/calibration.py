@@ -1,6 +1,6 @@
 """Temporal feature calibration: a neighbouring frame's features, warped to where things are now, and added.
 
-Source: CMaskTrack R-CNN (Qi et al., Occluded Video Instance Segmentation, IJCV 2022); specs/trackers.md section 2.1.
+Source: CMaskTrack R-CNN (Qi et al., Occluded Video Instance Segmentation, IJCV 2022); docs/sources.md, trackers 2.1.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class OccCMTrackRCNN(OccMaskTrackRCNN):
     Raises:
         InputError: as of `OccMaskTrackRCNN`, or `reach` is below 1, or the calibration is another part.
 
-    Source: specs/trackers.md section 2.
+    Source: docs/sources.md, trackers 2.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ class OccRoIEmbedHead(RoIEmbedHead):
         """Cross-entropy of each positive key RoI over the reference's objects and "new".
 
         Per image the sum over positives, divided by the number of those that do have a match, then the mean over
-        images, as mmdet (specs/trackers.md section 1.2).
+        images, as mmdet (docs/sources.md, trackers 1.2).
         """
         targets, weights = self.get_targets(sampling_results, gt_instance_ids, ref_gt_instance_ids)
         losses, hits, positives = [], 0.0, 0

@@ -1,6 +1,6 @@
 """Frame-level prototypical cross-attention: a frame's features, mixed with those of the frames before, summed up.
 
-Source: PCAN (Ke et al., NeurIPS 2021), section 3.3, as released; specs/trackers.md section 3.2.
+Source: PCAN (Ke et al., NeurIPS 2021), section 3.3, as released; docs/sources.md, trackers 3.2.
 """
 
 from __future__ import annotations

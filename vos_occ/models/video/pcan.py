@@ -90,7 +90,7 @@ class OccPCAN(RoIVideoModel):
     Raises:
         InputError: a part is another one or is needed and absent, or an option is not known.
 
-    Source: specs/trackers.md section 3; of the released code's faults (section 3.6) none is here.
+    Source: docs/sources.md, trackers 3; of the released code's faults (3.6) none is here.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ TRAINING = {
         "neg_sampler": {"type": "IoUBalancedNegSampler", "floor_thr": 0, "floor_fraction": 0, "num_bins": 3},
     },
 }
-"""What PCAN trains with (specs/trackers.md section 3.1). Its `floor_thr` is -1, which the sampler itself
+"""What PCAN trains with (docs/sources.md, trackers 3.1). Its `floor_thr` is -1, which the sampler itself
 turns into 0 the first time it draws; from then on the two are the same."""
 
 
@@ -70,7 +70,7 @@ def multi_positive_loss(similarity: Tensor, positive: Tensor) -> Tensor:
     """`log(1 + sum_p sum_n exp(s_n - s_p))`, over positives p and negatives n of each row.
 
     Computed as `softplus(logsumexp(-s_p) + logsumexp(s_n))`: M exponentials a row where mmdet's
-    `MultiPosCrossEntropyLoss` expands to M^2 (specs/trackers.md, B11). Nothing overflows, so that the negatives need
+    `MultiPosCrossEntropyLoss` expands to M^2 (docs/sources.md, trackers B11). Nothing overflows, so the negatives need
     not be clamped at 80 as in PCAN's release, which takes their gradient away.
 
     Args:
@@ -102,7 +102,7 @@ class OccQuasiDenseEmbedHead(QuasiDenseEmbedHead):
         num_convs, num_fcs, norm_cfg, loss_track, loss_track_aux: mmdet's.
         kwargs: mmdet's.
 
-    Source: specs/trackers.md section 3.1.
+    Source: docs/sources.md, trackers 3.1.
     """
 
     def __init__(

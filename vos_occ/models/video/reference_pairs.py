@@ -96,7 +96,7 @@ def reference_rows(embeddings: Tensor, ids: Tensor, ref_embeddings: Tensor, ref_
     Returns:
         (N,) int64 in [0, R), of the same instance; NO_REFERENCE where no cosine is above .5.
 
-    Source: PCAN's released training; specs/trackers.md section 3.4.
+    Source: PCAN's released training; docs/sources.md, trackers 3.4.
     """
     if not len(ref_ids):
         return torch.full_like(ids, NO_REFERENCE)

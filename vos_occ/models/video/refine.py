@@ -1,6 +1,6 @@
 """PCAN's refine head: an object's mask, drawn again with what its last frame says about object and background.
 
-Source: PCAN (Ke et al., NeurIPS 2021), section 3.4, as released (EMMatchHeadPlus); specs/trackers.md section 3.3.
+Source: PCAN (Ke et al., NeurIPS 2021), section 3.4, as released (EMMatchHeadPlus); docs/sources.md, trackers 3.3.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class RoIVideoModel(BaseMOTModel):
         """RPN losses and proposals. The RPN knows one class: it is given labels of zero.
 
         mmdet's `MaskTrackRCNN` hands it the class labels, by which every object of a class other than 0 is trained as
-        background (specs/trackers.md, B1).
+        background (docs/sources.md, trackers B1).
         """
         config = self.detector.train_cfg.get("rpn_proposal", self.detector.test_cfg.rpn)
         losses, proposals = self.detector.rpn_head.loss_and_predict(
