@@ -55,6 +55,8 @@ def split_of(args: argparse.Namespace, benchmark: Benchmark) -> Split:
     found = find_tracking_split(
         benchmark.name, {}, split=args.split, data_root=args.data_root, image_root=args.image_root
     )
+    if found.warning:
+        print(f"warning: {found.warning}", file=sys.stderr)
     return {video.name: video.extent for video in found.videos}
 
 

@@ -118,6 +118,8 @@ def test_tracking(args: argparse.Namespace, config: Mapping[str, Any], benchmark
     class_map = {**config.get("class_map", {}), **parse_class_map(args.class_map)}
     named = {name: getattr(args, name) for name in ("split", "data_root", "image_root", "ann_file", "seqmap")}
     split = find_tracking_split(benchmark, config, **named)
+    if worker.is_first and split.warning:
+        print(f"warning: {split.warning}", file=sys.stderr)
     require_new(args.out / f"{split.protocol}.json", args.overwrite or args.resume, folder=False)
     if args.eval:
         split.require_scorable()

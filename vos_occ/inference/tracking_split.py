@@ -87,12 +87,22 @@ class TrackingSplit:
         image_root: The folder that holds those of the videos.
         videos: In the order of their names, or of the seqmap.
         truth: File or folder of labels, None where none is known.
+        absent: Names of videos of the split of which there are no frames.
     """
 
     benchmark: str
     image_root: Path
     videos: tuple[PictureVideo, ...]
     truth: Path | None
+    absent: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """One line about a split that is not all there, "" about one that is."""
+        if not self.absent:
+            return ""
+        of = f"{len(self.absent)} of {len(self.absent) + len(self.videos)} sequences of the split"
+        return f"'{self.image_root}' has no frames of {of} ({listed(self.absent)}): they are left out."
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -175,9 +185,13 @@ def find_tracking_split(
     if lengths is not None:
         folders = replace(folders, sequences=tuple(lengths))
     videos = tuple(map(PictureVideo.of, list_videos(folders)))
+    absent = tuple(name for name in folders.sequences or () if name not in {video.name for video in videos})
     if lengths is not None:
+        if absent:
+            raise InputError(f"'{folders.images}' has no frames of {listed(absent)}, which '{seqmap}' names. Add them.")
         _require_lengths(videos, {name: SequenceExtent(n) for name, n in lengths.items()}, str(seqmap))
-    return TrackingSplit(benchmark, folders.images, videos, folders.labels if truth is None else _truth(truth))
+    labels = folders.labels if truth is None else _truth(truth)
+    return TrackingSplit(benchmark, folders.images, videos, labels, absent)
 
 
 def _find(benchmark: str, split: str | None, root: str | None, images: str | None) -> SplitFolders:

@@ -99,7 +99,7 @@ def _check_objects(rows: MotsRows, height: int, width: int, rules: MotsRules, re
         regions = f"{(~named).sum()} lines are of class {IGNORE_CLASS}, regions to ignore"
         report.warn(f"{rows.source}: {regions}, which results have none of. They are not scored.")
     usual = table.ids // INSTANCES_PER_CLASS == table.categories
-    odd = np.flatnonzero(named & ~usual & (table.ids < FIRST_FURTHER_ID))
+    odd = np.flatnonzero(named & ~usual & (table.ids > 0) & (table.ids < FIRST_FURTHER_ID))
     if len(odd):
         i = int(odd[0])
         by = f"by convention it is class * {INSTANCES_PER_CLASS} + instance; there are {len(odd)}"
