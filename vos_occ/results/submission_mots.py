@@ -1,6 +1,6 @@
 """Whether text files are what the servers of KITTI MOTS and MOTSChallenge take, every defect found in one pass.
 
-Source: specs/trackers.md 6.3 and 6.4; what TrackEval 1.3.0 refuses, and what it silently scores as something else.
+Source: docs/sources.md, trackers 6.3, 6.4; what TrackEval 1.3.0 refuses, and what it silently scores otherwise.
 """
 
 from __future__ import annotations
