@@ -15,6 +15,7 @@ from torch import Tensor
 from vos_occ.models.video.pcan import OccPCAN
 from vos_occ.models.video.reference_pairs import NO_REFERENCE, reference_rows
 from vos_occ.structures.errors import InputError
+from vos_occ.training.mixed_precision import keep_float32
 
 pytestmark = pytest.mark.filterwarnings("ignore:DeprecationWarning:UserWarning")  # mmdet of itself
 
@@ -109,6 +110,15 @@ def test_frames_are_attended_in_training_only_if_asked(build_tiny_pcan: Callable
         losses[asked] = step(model, training_batch(model))
         assert len(ran) == 2 * asked
     assert losses[True]["loss_rpn_cls"] != losses[False]["loss_rpn_cls"]
+
+
+def test_mixed_precision_trains_end_to_end(build_tiny_pcan: Callable, training_batch: Callable) -> None:
+    model = build_tiny_pcan({"attend_in_training": True, "refine_reads": "occlusion_aware"})
+    keep_float32(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = step(model, training_batch(model))
+    assert of_losses(losses) == LOSSES["e2e"]
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_refine_loss_reaches_the_features_end_to_end(build_tiny_pcan: Callable, training_batch: Callable) -> None:
