@@ -1,5 +1,5 @@
-# Synthetic BDD100K, stage 1 of PCAN, which all of its models share: RPN, boxes and quasi-dense embeddings. The mask head
-# is the plain one and does not run: so the shipped model's bilayer head is not taken over, and both begin from nothing.
+# Synthetic BDD100K, stage 1 of PCAN, which all of its models share: RPN, boxes and quasi-dense embeddings. The mask
+# head is the plain one and does not run: so the shipped bilayer head is not taken over, and both begin from nothing.
 _base_ = ["base_pcan_mobilenetv2.py", "data_bdd100k.py"]
 
 model = dict(
