@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -158,7 +158,7 @@ class BddFiles(TrackingFiles):
     def open(self, video: PictureVideo, stack: ExitStack) -> list[Callable[[FrameResult], object]]:
         """A shard and a folder."""
         shard, _, folder = self.paths_of(video)
-        options = {"names": video.file_names, "renumber": True, "overwrite": True}
+        options: dict[str, Any] = {"names": video.file_names, "renumber": True, "overwrite": True}
         scalabel = stack.enter_context(ScalabelWriter(shard, self.categories, video=video.name, **options))
         part = stack.enter_context(whole_folder(folder))
         return [scalabel.write, BddBitmaskWriter(part, self.categories, **options).write]
