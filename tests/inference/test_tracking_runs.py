@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +60,7 @@ def splits(tmp_path: Path) -> dict[str, TrackingSplit]:
     return found
 
 
-def run(split: TrackingSplit, out: Path, worker: Worker = Worker(), **options: bool) -> Path:  # noqa: B008
+def run(split: TrackingSplit, out: Path, worker: Worker = Worker(), **options: Any) -> Path:  # noqa: B008
     mapped = map_classes(Fake.classes, split.categories, {"person": "pedestrian"}, split.benchmark)
     return tracking_run(Fake(), split, out, mapped).run(worker=worker, **options)
 
@@ -116,6 +117,24 @@ def test_what_is_there_is_replaced_only_if_asked_for(
     assert files(tmp_path / "out") == before
     run(splits[benchmark], tmp_path / "out", overwrite=True)
     assert files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("benchmark", NAMES)
+def test_a_run_that_replaces_another_and_is_killed_keeps_nothing_of_it(
+    splits: dict[str, TrackingSplit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: str
+) -> None:
+    out = tmp_path / "out"
+    run(splits[benchmark], tmp_path / "whole")
+    with monkeypatch.context() as other:
+        other.setattr(Fake, "name", "another model")
+        run(splits[benchmark], out)
+
+    def kill(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    killed(lambda: run(splits[benchmark], out, overwrite=True, on_frame=kill))
+    run(splits[benchmark], out, resume=True)
+    assert files(out) == files(tmp_path / "whole")
 
 
 def test_videos_that_are_shared_out_are_joined_by_the_first(

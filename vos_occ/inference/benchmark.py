@@ -99,6 +99,10 @@ class YtvisFiles:
         """Whether both files of a video are there; the shard is written when the other is whole."""
         return shard_path(self.out / "shards", video.id).is_file() and jsonl_path(self.out, video.id).is_file()
 
+    def forget(self, video: Video) -> None:
+        """Removes the shard."""
+        shard_path(self.out / "shards", video.id).unlink(missing_ok=True)
+
     def write(self, video: Video, results: Iterable[Timed]) -> None:
         """See `write_video`."""
         write_video(self._model, video, self._category_ids, self.out, results)

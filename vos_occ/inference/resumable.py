@@ -45,6 +45,9 @@ class ResultFiles(Protocol[Contra]):
     def is_done(self, video: Contra) -> bool:
         """Whether all files of a video are there."""
 
+    def forget(self, video: Contra) -> None:
+        """Removes the file that says that a video is done, if it is there."""
+
     def write(self, video: Contra, results: Iterable[Timed]) -> None:
         """Writes the times and results of a video, frame after frame, over files of an earlier run."""
 
@@ -99,6 +102,8 @@ class BenchmarkRun(Generic[Video]):
         """
         self.files.require_free(self.videos, overwrite or resume)
         if worker.is_first:
+            for video in self.videos if not resume else ():
+                self.files.forget(video)  # or it would be taken for this run's, were this one resumed
             require_same_run(self.files.out, self.description, resume)
         worker.wait_for_all()  # nobody writes before the first has looked
         for video in self.to_do(worker, resume):

@@ -100,10 +100,14 @@ class TrackingFiles(ABC):
         """Whether all files of a video are there."""
         return all(path.exists() for path in self.paths_of(video))
 
+    def forget(self, video: PictureVideo) -> None:
+        """Removes the file that appears last."""
+        self.paths_of(video)[0].unlink(missing_ok=True)
+
     def write(self, video: PictureVideo, results: Iterable[Timed]) -> None:
         """Writes all files of a video, over those of an earlier run."""
-        done, jsonl, *_ = self.paths_of(video)
-        done.unlink(missing_ok=True)
+        self.forget(video)
+        jsonl = self.paths_of(video)[1]
         header = header_of(self._model, video.name, video.height, video.width, video.length)
         objects = BenchmarkObjects(self.categories, self._mapped)
         with ExitStack() as stack:
