@@ -18,7 +18,7 @@ def select_classes(
     ann_file: str | Path,
     merge: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], Mapping[int, int]]:
-    """Class names in label order, and the label of each category id that is kept.
+    """Class names in label order, and the label of each category id that is kept, by rising label.
 
     Args:
         categories: of the file.
@@ -36,7 +36,8 @@ def select_classes(
         for name in wanted:
             if name not in there:
                 raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(there))}.")
-    return names, {number: names.index(name) for number, name in class_of.items() if name in names}
+    label_of = {number: names.index(name) for number, name in class_of.items() if name in names}
+    return names, dict(sorted(label_of.items(), key=lambda pair: pair[1]))  # who asks for ids wants them by label
 
 
 def hidden_or_nan(values: Sequence[float | None]) -> np.ndarray:
