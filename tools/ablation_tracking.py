@@ -34,12 +34,13 @@ MEMORIES: dict[str, dict[str, Any]] = {
     "own": {},
     "gated": {
         "memory.momentum": 0.7,
-        "memory.occlusion.embedding_power": 4,
+        "memory.occlusion.embedding_power": 2,
         "memory.occlusion.weigh_views": True,
+        "memory.occlusion.match_power": 1,
         "occlusion.keep_embedding_above": 1.0,
     },
 }
-"""Options that are changed; the second is attempt 2 of docs/experiments.md, chosen on other videos."""
+"""Options that are changed; the second is attempt 3 of docs/experiments.md, chosen on other videos."""
 QUESTIONS = {
     "calibration": Question({"host": "CMTrack"}, {"host": "MaskTrack"}),
     "gating": Question({"memory": "gated"}, {"memory": "own"}),

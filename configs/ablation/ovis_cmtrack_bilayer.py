@@ -1,12 +1,12 @@
 # Synthetic OVIS, CMTrack R-CNN with the bilayer mask head (GCN): from ovis_start_bilayer.py;
-# the calibration starts as an identity.
+# the calibration starts as an identity, its offsets at the best match.
 _base_ = ["../demo/base_mobilenetv2.py", "data_ovis.py"]
 
 custom_imports = dict(imports=["vos_occ.models.video.cmtrack", "vos_occ.models.bilayer", "vos_occ.datasets.pairs"])
 model = dict(
     type="OccCMTrackRCNN",
     reach=5,
-    calibration=dict(type="TemporalCalibration", channels=64, patch_size=9, start="identity"),
+    calibration=dict(type="TemporalCalibration", channels=64, patch_size=9, start="identity", sharpness=40),
     detector=dict(
         backbone=dict(frozen_stages=7, init_cfg=None),
         roi_head=dict(
@@ -17,15 +17,15 @@ model = dict(
     memory=dict(confirm_after=1),
     test_scale=(448, 270),
 )
-load_from = "work_dirs/ablation/ovis/start_bilayer_0/iter_800.pth"
+load_from = "work_dirs/ablation/ovis/start_bilayer_0/iter_1600.pth"
 train_dataloader = dict(dataset=dict(frame_range=5))
 
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys={"calibration": dict(lr_mult=5.0)}),
 )
-train_cfg = dict(max_iters=400)
+train_cfg = dict(max_iters=600)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=40),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=40, end=400, eta_min_ratio=0.01),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=60),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=60, end=600, eta_min_ratio=0.01),
 ]

@@ -23,12 +23,12 @@ model = dict(
     memory=dict(confirm_after=1),
     test_scale=(448, 270),
 )
-load_from = "work_dirs/ablation/ovis/start_single_0/iter_800.pth"
+load_from = "work_dirs/ablation/ovis/start_single_0/iter_1600.pth"
 train_dataloader = dict(dataset=dict(frame_range=5))
 
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
-train_cfg = dict(max_iters=400)
+train_cfg = dict(max_iters=600)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=40),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=40, end=400, eta_min_ratio=0.01),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=60),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=60, end=600, eta_min_ratio=0.01),
 ]

@@ -19,8 +19,8 @@ optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys={"mask_head": dict(lr_mult=5.0)}),
 )
-train_cfg = dict(max_iters=800)
+train_cfg = dict(max_iters=1600)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=80),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=80, end=800, eta_min_ratio=0.01),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=80, end=1600, eta_min_ratio=0.01),
 ]

@@ -9,7 +9,7 @@ model = dict(
     type="OccCMTrackRCNN",
     reach=5,
     # 81 shifts of up to 8 cells: 32 pixels on the finest level; frames of 320 x 192 are a quarter of the published area
-    calibration=dict(type="TemporalCalibration", channels=64, patch_size=9, start="identity"),
+    calibration=dict(type="TemporalCalibration", channels=64, patch_size=9, start="identity", sharpness=40),
     detector=dict(roi_head=dict(bbox_head=dict(num_classes=6))),
     memory=dict(confirm_after=1),
 )

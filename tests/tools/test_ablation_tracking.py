@@ -37,7 +37,7 @@ def trainings(tracking: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tup
         config, *options = arguments
         folder, seed, start = (options[options.index(key) + 1] for key in ("--work-dir", "--seed", "--cfg-options"))
         asked.append((Path(config).stem, Path(folder).name, seed, start.removeprefix("load_from=")))
-        steps = 800 if "start" in config else 400
+        steps = 1600 if "start" in config else 600
         Path(folder).mkdir(parents=True)
         (Path(folder) / f"iter_{steps}.pth").touch()
 
@@ -61,8 +61,8 @@ def test_both_models_go_on_from_one_start_of_their_seed_and_head(
     out = tmp_path / "ablation/ovis"
     out.mkdir(parents=True)
     for stage in ("masktrack", "cmtrack"):
-        assert tracking.trained(stage, "bilayer GCN", 2, out) == out / f"{stage}_bilayer_2/iter_400.pth"
-    weights, start = out.parent / "synthetic_without_mask_head.safetensors", out / "start_bilayer_2/iter_800.pth"
+        assert tracking.trained(stage, "bilayer GCN", 2, out) == out / f"{stage}_bilayer_2/iter_600.pth"
+    weights, start = out.parent / "synthetic_without_mask_head.safetensors", out / "start_bilayer_2/iter_1600.pth"
     assert trainings == [
         ("ovis_start_bilayer", "start_bilayer_2", "2", str(weights)),
         ("ovis_masktrack_bilayer", "masktrack_bilayer_2", "2", str(start)),
@@ -108,7 +108,7 @@ def test_every_memory_is_scored_from_one_recording_that_then_goes(
     assert said.out.strip() == (tmp_path / "work/ovis/tables.md").read_text().strip()
     assert "DOES NOT COUNT: MaskTrack, single FCN, own stays under 0.30 tube AP" in said.out
     folder = tmp_path / "work/ovis/cmtrack_single_0"
-    assert sorted(path.name for path in folder.iterdir()) == ["gated", "iter_400.pth", "own"]
+    assert sorted(path.name for path in folder.iterdir()) == ["gated", "iter_600.pth", "own"]
     assert list(json.loads((folder / "gated/scores.json").read_text())) == list(SCORES)
     assert [(name, momentum) for name, momentum, _ in replayed] == [("own", None), ("gated", 0.7)] * 4
     assert replayed[1][2]["keep_embedding_above"] == 1.0

@@ -210,6 +210,7 @@ def test_nearness_is_one_inside_the_box_and_falls_outside():
     "rules",
     [
         {"embedding_power": -1.0},
+        {"match_power": -1.0},
         {"near": 1.5},
         {"cover": 0.0},
         {"hidden_above": 2.0},

@@ -27,6 +27,8 @@ class OcclusionRules:
         weigh_views: False: the new view's share is (1 - momentum)(1 - h)^p, whatever is remembered. True: what is
             remembered is the mean of all views by these weights, each fading by `momentum` with every later view, so
             that a good view replaces bad ones at once. Either keeps the length of embeddings.
+        match_power: likewise, >= 0, for the similarity logits of a detection that asks for a track: of what is hidden
+            more, the looks count less against where it is, and it loses a track to what is seen better.
         box_power: likewise for the box, whose new share is (1 - h)^p. 0 takes the new box.
         hidden_above: see above.
         cover: see above, in (0, 1].
@@ -38,6 +40,7 @@ class OcclusionRules:
 
     embedding_power: float = 0.0
     weigh_views: bool = False
+    match_power: float = 0.0
     box_power: float = 0.0
     hidden_above: float = 0.3
     cover: float = 0.5
@@ -48,10 +51,11 @@ class OcclusionRules:
     near_growth: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.embedding_power, self.box_power, self.near_growth) < 0 or self.near_radius <= 0:
+        powers = self.embedding_power, self.match_power, self.box_power
+        if min(*powers, self.near_growth) < 0 or self.near_radius <= 0:
             raise ValueError(
-                "embedding_power, box_power and near_growth are at least 0 and near_radius is positive, got "
-                f"{self.embedding_power}, {self.box_power}, {self.near_growth} and {self.near_radius}."
+                "embedding_power, match_power, box_power and near_growth are at least 0 and near_radius is positive, "
+                f"got {', '.join(map(str, powers))}, {self.near_growth} and {self.near_radius}."
             )
         if not (0 <= self.hidden_above <= 1 and 0 < self.cover <= 1 and 0 <= self.near <= 1):
             raise ValueError(
@@ -76,6 +80,10 @@ class OcclusionRules:
     def view_weights(self, hidden: Tensor) -> Tensor:
         """(N,) weights in (0, 1] of views that are hidden by (N,) fractions."""
         return (1 - hidden).clamp(LEAST_WEIGHT, 1) ** self.embedding_power
+
+    def match_weights(self, hidden: Tensor) -> Tensor:
+        """(N,) weights in (0, 1] of the looks of detections that are hidden by (N,) fractions."""
+        return (1 - hidden).clamp(LEAST_WEIGHT, 1) ** self.match_power
 
 
 def mix(old: Tensor, new: Tensor, share: Tensor) -> Tensor:

@@ -65,6 +65,17 @@ def test_the_strongest_channel_says_where_the_map_went() -> None:
     assert (layer.shifts[channel // 5], layer.shifts[channel % 5]) == (4, -2)
 
 
+def test_expected_shift_is_where_the_map_went_and_zero_where_nothing_is_better() -> None:
+    layer = ShiftCorrelation(patch_size=5, dilation=2)
+    x, _ = maps(channels=64, height=16, width=20)
+    there = layer.expected_shift(layer(x, torch.roll(x, (2, -4), dims=(2, 3))), 100)
+    torch.testing.assert_close(
+        there[:, :, 4:-4, 4:-4].mean((0, 2, 3)), torch.tensor([2.0, -4.0]).double(), atol=0.01, rtol=0
+    )
+    nowhere = layer.expected_shift(torch.zeros(1, 25, 3, 4), 100)
+    torch.testing.assert_close(nowhere, torch.zeros(1, 2, 3, 4))
+
+
 @pytest.mark.parametrize("patch_size", [4, 5], ids=["even", "odd"])
 def test_gradient_is_that_of_the_result(patch_size: int) -> None:
     """The released code's is taken at other shifts than the result is."""

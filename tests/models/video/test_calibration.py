@@ -108,6 +108,40 @@ def test_an_identity_start_is_the_current_frame_alone_and_can_learn() -> None:
     assert all(parameter.grad.abs().max() > 0 for name, parameter in layer.named_parameters() if "offset" in name)
 
 
+def smooth(count: int) -> Tensor:
+    """Noise that changes slowly, so that whole shifts are what fits best."""
+    noise = torch.randn(count, CHANNELS, 26, 34, generator=torch.Generator().manual_seed(2))
+    return F.avg_pool2d(noise, 3, stride=1)
+
+
+def test_with_sharpness_the_reference_is_fetched_from_where_it_went() -> None:
+    """Nothing is learnt yet: an untrained calibration is a match of features."""
+    layer, x = module(start="identity", sharpness=100), smooth(1) + 5  # what all cells share does not count
+    make_identity(layer)
+    reference = 3 * torch.roll(x, (2, -4), dims=(2, 3)) - 10  # nor does the length
+    offsets = layer.offsets(x, reference)[0, :, 6:-6, 6:-6].unflatten(0, (9, 2))
+    torch.testing.assert_close(offsets.mean((0, 2, 3)), torch.tensor([2.0, -4.0]), atol=0.1, rtol=0)
+    (warped,) = layer([x], [reference])
+    torch.testing.assert_close(
+        warped[..., 6:-6, 6:-6].median(), (4 * x - 10)[..., 6:-6, 6:-6].median(), atol=0.2, rtol=0
+    )
+
+
+def test_with_sharpness_what_is_learnt_moves_by_no_more_than_a_step() -> None:
+    layer, x = module(sharpness=100), smooth(1)
+    before = layer.offsets(x, x)
+    layer.conv_offset.bias.data += 1e6  # without a bound, nothing would come back from there
+    after = layer.offsets(x, x)
+    assert (after - before).abs().max() <= 2 * layer.correlation.dilation
+    assert after.abs().max() <= layer.correlation.shifts[-1] + layer.correlation.dilation
+
+
+def test_with_sharpness_what_is_learnt_has_a_gradient() -> None:
+    layer, x = module(sharpness=100), smooth(1)
+    layer([x], [x.roll(2, 3)])[0].square().mean().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in layer.parameters())
+
+
 @pytest.mark.parametrize("cells", [1, 100, 10**6], ids=["one by one", "some", "all"])
 def test_references_together_give_what_each_gives_alone(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x, references = module(), levels(1), levels(5, seed=1)
@@ -133,6 +167,9 @@ def test_full_size_has_the_parameters_of_the_released_model() -> None:
     assert layer.correlation.shifts == tuple(range(-15, 16, 2))
 
 
-def test_another_start_is_refused() -> None:
-    with pytest.raises(InputError, match="found start='zero'"):
-        module(start="zero")
+@pytest.mark.parametrize(
+    ("option", "message"), [({"start": "zero"}, "found start='zero'"), ({"sharpness": 0}, "positive, found 0")]
+)
+def test_options_that_do_not_exist_are_refused(option: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(**option)

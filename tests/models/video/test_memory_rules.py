@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from vos_occ.inference.session import VideoSession
+from vos_occ.models.video.contract import VideoMeta
 from vos_occ.models.video.masktrack import OccMaskTrackRCNN
 from vos_occ.structures import FrameResult
 from vos_occ.structures.errors import InputError
@@ -33,6 +34,46 @@ def test_rules_reach_the_memory_and_change_what_it_keeps(
     _, plain = run(build_tiny_model(momentum), tiny_frames[:2])
     _, gated = run(build_tiny_model(momentum | RULES), tiny_frames[:2])
     assert plain.shape != gated.shape or not torch.equal(plain, gated)
+
+
+def test_the_less_a_detection_shows_the_less_its_looks_count(build_tiny_model: Callable[..., OccMaskTrackRCNN]) -> None:
+    """Looks say the first track, the place says the second."""
+    model = build_tiny_model({"memory.occlusion": {"match_power": 1.0}})
+    memory = model.new_state(VideoMeta(96, 160)).memory
+    embeddings, labels = 3 * torch.eye(2, model.track_head.embed_dim), torch.zeros(2).long()
+    boxes = torch.tensor([[0.0, 0, 10, 10], [40, 0, 50, 10]])
+    memory.update(None, embeddings, boxes, labels, torch.ones(2), 0)
+
+    def column(hidden: float | None) -> int:
+        told = None if hidden is None else torch.tensor([hidden])
+        return model.associate(memory, embeddings[:1], boxes[1:], labels[:1], torch.ones(1), told).item()
+
+    assert [column(hidden) for hidden in (None, 0.0, 0.9)] == [1, 1, 2]
+
+
+def test_a_hidden_detection_loses_a_track_to_a_better_seen_one(
+    build_tiny_model: Callable[..., OccMaskTrackRCNN],
+) -> None:
+    model = build_tiny_model({"memory.occlusion": {"match_power": 1.0}})
+    memory = model.new_state(VideoMeta(96, 160)).memory
+    one, label, box = 3 * torch.eye(1, model.track_head.embed_dim), torch.zeros(1).long(), torch.ones(1, 4)
+    memory.update(None, one, box, label, torch.ones(1), 0)
+    pair = one.repeat(2, 1), box.repeat(2, 1), label.repeat(2), torch.tensor([0.9, 0.8])
+    assert model.associate(memory, *pair, torch.tensor([0.0, 0.0])).tolist() == [1, -1]
+    assert model.associate(memory, *pair, torch.tensor([0.8, 0.0])).tolist() == [-1, 1]
+
+
+def test_match_power_reaches_the_association_and_no_mask_is_lost(
+    build_tiny_model: Callable[..., OccMaskTrackRCNN], tiny_frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[torch.Tensor | None] = []
+    model = build_tiny_model({"memory.occlusion": {"match_power": 1.0}})
+    associate = model.associate
+    monkeypatch.setattr(model, "associate", lambda *a: told.append(a[-1]) or associate(*a))
+    results, _ = run(model, tiny_frames[:2])
+    assert [hidden is not None and bool((hidden > 0).all()) for hidden in told] == [True, True]
+    for result in results:
+        assert len(result) and len(result.masks) == len(result) and all(np.isfinite(result.hidden))
 
 
 def test_occlusion_that_is_not_reported_still_guides_the_memory(

@@ -5,6 +5,7 @@ Source: the temporal feature calibration of CMaskTrack R-CNN (Qi et al., IJCV 20
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -74,6 +75,15 @@ class ShiftCorrelation(nn.Module):
             volume[..., i, :] = band.permute(1, 0, 3, 2, 4)
         volume = volume.flatten(4).flatten(2, 3)[:, :, :width]  # (B, H, W, P * P)
         return F.leaky_relu(volume, NEGATIVE_SLOPE, inplace=True).permute(0, 3, 1, 2)
+
+    def expected_shift(self, products: Tensor, sharpness: float) -> Tensor:
+        """(B, patch_size^2, H, W) -> (B, 2, H, W): mean of the shifts (dy, dx) by softmax(sharpness * products)."""
+        size = (self.patch_size, self.patch_size)
+        weights = (sharpness * products).softmax(dim=1).unflatten(1, size)
+        shifts = torch.tensor(self.shifts, dtype=weights.dtype, device=weights.device)
+        return torch.stack(
+            [torch.einsum("bijhw,i->bhw", weights, shifts), torch.einsum("bijhw,j->bhw", weights, shifts)], 1
+        )
 
     def _rows(self, maps: Tensor) -> Tensor:
         """(B, C, H, W) -> (H, B, d, W / d, C) contiguous: cells that are d apart are neighbours."""

@@ -62,6 +62,9 @@ class TemporalCalibration(BaseModule):
         dilation: cells between two of them.
         start: `random`, as released; or `identity`: with kernels and offsets of zero the calibrated features are the
             current ones at first, so that training goes on where a MaskTrack R-CNN stopped.
+        sharpness: None, as released: offsets are what is learnt. A number s: what is compared are the directions of the
+            features less their mean, in [-1, 1], and the offsets are the mean of the shifts by softmax(s * cosine),
+            corrected by what is learnt, at most by the step between two shifts. They fit from the first step on.
         init_cfg: mmengine's.
 
     Parameters for C = 256: 2,401,554 (patch 16).
@@ -77,12 +80,16 @@ class TemporalCalibration(BaseModule):
         patch_size: int = 16,
         dilation: int = 2,
         start: Literal["random", "identity"] = "random",
+        sharpness: float | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if start not in ("random", "identity"):
             raise InputError(f"TemporalCalibration starts random or as identity, found start={start!r}.")
+        if sharpness is not None and sharpness <= 0:
+            raise InputError(f"TemporalCalibration.sharpness must be positive, found {sharpness}.")
         self.correlation = ShiftCorrelation(patch_size, dilation)
+        self.sharpness = sharpness
         widths = [self.correlation.out_channels, *[channels] * NUM_CONVS]
         self.convs = nn.ModuleList(
             ConvModule(before, after, KERNEL, padding=1) for before, after in zip(widths, widths[1:], strict=False)
@@ -114,7 +121,17 @@ class TemporalCalibration(BaseModule):
 
     def offsets(self, x: Tensor, references: Tensor) -> Tensor:
         """(R, 18, h, w) y, x in cells that the kernel's points are moved by; (R, C, h, w) both."""
-        motion = self.correlation(x, references)
+        if self.sharpness is None:
+            return self._learnt(self.correlation(x, references))
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        x, references = (F.normalize(feats - mean) * x.size(1) ** 0.5 for feats in (x, references))
+        cosines = self.correlation(x, references)
+        with torch.no_grad():
+            shift = self.correlation.expected_shift(cosines, self.sharpness).repeat(1, KERNEL**2, 1, 1)
+        return shift + self.correlation.dilation * self._learnt(cosines).tanh()
+
+    def _learnt(self, volume: Tensor) -> Tensor:
+        """(R, 18, h, w) of a correlation volume."""
         for conv in self.convs:
-            motion = conv(motion)
-        return self.conv_offset(motion)
+            volume = conv(volume)
+        return self.conv_offset(volume)

@@ -130,9 +130,13 @@ class OccMaskTrackRCNN(RoIVideoModel):
     @torch.inference_mode()
     def track(self, state: VideoState, seen: Observation, frame_index: int) -> FrameResult:
         """Gives what was seen in a frame to the tracks of the video: all of a step that needs no image."""
-        assignment = self.associate(state.memory, seen.embeddings, seen.boxes, seen.labels, seen.scores)
+        hidden, every = None, None
+        if state.memory.occlusion.match_power:
+            every = seen.predict_masks(torch.arange(len(seen), device=seen.boxes.device))
+            hidden = self._hidden(every)
+        assignment = self.associate(state.memory, seen.embeddings, seen.boxes, seen.labels, seen.scores, hidden)
         keep = (assignment >= 0).nonzero()[:, 0]
-        prediction = seen.predict_masks(keep)
+        prediction = seen.predict_masks(keep) if every is None else every.select(keep)
         update = state.memory.update(
             assignment[keep],
             seen.embeddings[keep],
@@ -148,12 +152,23 @@ class OccMaskTrackRCNN(RoIVideoModel):
         return self._result(state, frame_index, update.track_ids[shown], seen, keep[shown], prediction.select(shown))
 
     def associate(
-        self, memory: TrackMemory, embeddings: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor
+        self,
+        memory: TrackMemory,
+        embeddings: Tensor,
+        boxes: Tensor,
+        labels: Tensor,
+        scores: Tensor,
+        hidden: Tensor | None = None,
     ) -> Tensor:
-        """(N,) column of the memory that each detection continues: k + 1 for track k, 0 for a new one, -1 for none."""
+        """(N,) column of the memory that each detection continues: k + 1 for track k, 0 for a new one, -1 for none.
+
+        `hidden`, (N,) predicted hidden fractions, counts as the memory's `match_power` says; None: as nothing hidden.
+        """
         if not len(memory) or not len(boxes):
             return labels.new_zeros(len(boxes))
         logits = self.track_head.similarity_logits(embeddings, memory.embeddings)
+        if hidden is not None:
+            logits = logits * memory.occlusion.match_weights(hidden)[:, None]
         where = memory.location_scores(boxes, bbox_overlaps(boxes, memory.boxes))
         return self._assign(logits, scores, where, labels[:, None] == memory.labels)
 
