@@ -119,6 +119,10 @@ def test_a_run_of_another_model_is_not_resumed(
     other.checkpoint_sha256 = "another"
     with pytest.raises(InputError, match="had another checkpoint_sha256: None, now another. Resume with what it began"):
         run_dataset(other, truth, world / "frames", tmp_path, resume=True)
+    other = oracle()
+    other.options = {"memory": {"momentum": 0.5}}
+    with pytest.raises(InputError, match="another options: None, now {'memory': {'momentum': 0.5}}"):
+        run_dataset(other, truth, world / "frames", tmp_path, resume=True)
     with pytest.raises(InputError, match="another videos_sha256"):
         fewer = replace(truth, videos=truth.videos[:1])
         run_dataset(oracle(), fewer, world / "frames", tmp_path, resume=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import hashlib
 import json
 from importlib import resources
 from pathlib import Path
@@ -56,7 +57,7 @@ def load(
             "bfloat16" needs `fuse`, and pays where the processor has instructions for it.
 
     Returns:
-        The model in evaluation mode, with `classes`, `name` and `checkpoint_sha256`.
+        The model in evaluation mode, with `classes`, `name`, `checkpoint_sha256` and `config_sha256`.
 
     Raises:
         InputError: no such name or file, the device is absent, or the precision cannot be had.
@@ -102,6 +103,7 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> RoIVi
         )
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
+    model.config_sha256 = hashlib.sha256(json.dumps(model_config, sort_keys=True, default=str).encode()).hexdigest()
     return model.eval()
 
 

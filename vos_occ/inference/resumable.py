@@ -125,17 +125,17 @@ def results_of(
 
 def require_same_run(out: Path, description: Mapping[str, object], resume: bool) -> None:
     """Notes in `out/run.json` what is run; raises InputError if a run to resume was another one."""
-    path = out / "run.json"
+    path, text = out / "run.json", json.dumps(description, indent=1)
     if resume and path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in description.items() if before.get(name) != value]
+        changed = [name for name, value in json.loads(text).items() if before.get(name) != value]
         if changed:
             name = changed[0]
             raise InputError(
                 f"The run in '{out}' had another {name}: {before.get(name)}, now {description[name]}. "
                 "Resume with what it began with, or start anew with --overwrite."
             )
-    write_atomically(path, json.dumps(description, indent=1) + "\n")
+    write_atomically(path, text + "\n")
 
 
 def model_and_videos(model: VideoModel, videos: Sequence[object]) -> dict[str, object]:
@@ -143,6 +143,8 @@ def model_and_videos(model: VideoModel, videos: Sequence[object]) -> dict[str, o
     return {
         "model": model.name,
         "checkpoint_sha256": model.checkpoint_sha256,
+        "config_sha256": getattr(model, "config_sha256", None),
+        "options": getattr(model, "options", None),
         "score_threshold": getattr(model, "score_threshold", None),
         "videos_sha256": hashlib.sha256(json.dumps(videos).encode()).hexdigest(),
     }

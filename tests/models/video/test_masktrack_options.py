@@ -5,6 +5,7 @@ from __future__ import annotations
 import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
+import json
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,15 @@ def test_what_the_first_frame_would_stumble_over_is_refused_when_the_model_is_bu
 ) -> None:
     with pytest.raises(InputError, match=message):
         build_tiny_model(changes)
+
+
+def test_options_say_what_was_changed_after_loading(build_tiny_model: Callable[..., OccMaskTrackRCNN]) -> None:
+    """`run.json` holds them: a run is not resumed with others."""
+    model = build_tiny_model({"association.method": "hungarian"})
+    assert model.options["association"] == {"method": "hungarian"}
+    before = json.dumps(model.options)
+    model.limit_tracks(7)
+    assert json.loads(json.dumps(model.options))["memory"]["max_tracks"] == 7 and json.dumps(model.options) != before
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 2000), (2000, 1), (1, 1)])

@@ -69,6 +69,11 @@ class OccMaskTrackRCNN(RoIVideoModel):
         except (TypeError, ValueError) as error:
             raise InputError(f"The options of memory or association cannot be used: {error}") from error
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What of the results can be changed after loading, besides `score_threshold`."""
+        return {**super().options, "memory": self.memory_options, "association": self.association_options}
+
     # training
 
     def loss(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> dict[str, Tensor]:

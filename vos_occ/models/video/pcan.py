@@ -144,6 +144,12 @@ class OccPCAN(RoIVideoModel):
         except (TypeError, ValueError) as error:
             raise InputError(f"The options of tracker cannot be used: {error}") from error
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What of the results can be changed after loading, besides `score_threshold`."""
+        parts = {"use_refine": self.use_refine, "use_frame_attention": self.use_frame_attention}
+        return {**super().options, "tracker": self.tracker_options, **parts}
+
     # training
 
     def _learns(self, name: str) -> bool:

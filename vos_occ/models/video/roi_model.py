@@ -207,6 +207,11 @@ class RoIVideoModel(BaseMOTModel):
         )
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What of the results can be changed after loading, besides `score_threshold`."""
+        return {"occlusion": self.occlusion_options}
+
+    @property
     def _mask_outputs(self) -> tuple[str, ...]:
         """What is asked of the mask head."""
         return ("occludee_mask", "hidden", *(["occluder_mask"] if self._needs_occluders else []))
