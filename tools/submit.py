@@ -82,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(line, file=sys.stderr)
     if not report.accepted:
         nothing = " Nothing was packed." if args.command == "pack" else ""
-        print(f"submit: {args.results} has {report.defects.total()} defects.{nothing}", file=sys.stderr)
+        count = report.defects.total()
+        print(f"submit: {args.results} has {count} defect{'s' * (count > 1)}.{nothing}", file=sys.stderr)
         return 2
     contents = ", ".join(f"{count} {what}" for what, count in report.contents.items())
     print(f"{args.results}: {contents}, no defect.")
