@@ -16,7 +16,7 @@ from vos_occ.checkpoints import mmdet_keys
 from vos_occ.checkpoints.key_rules import Converted
 from vos_occ.structures.errors import CheckpointError
 
-QDTRACK = ("track_head.embed_head.fc_embed.", "track_head.embed_head.convs.")
+QDTRACK = ("track_head.embed_head.fc_embed.", "track_head.embed_head.convs.", "roi_head.track_head.fc_embed.")
 
 
 def convert(state_dict: Mapping[str, Tensor], *, video: bool) -> Converted:
