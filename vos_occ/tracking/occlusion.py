@@ -79,11 +79,16 @@ class OcclusionRules:
 
     def view_weights(self, hidden: Tensor) -> Tensor:
         """(N,) weights in (0, 1] of views that are hidden by (N,) fractions."""
-        return (1 - hidden).clamp(LEAST_WEIGHT, 1) ** self.embedding_power
+        return shown(hidden) ** self.embedding_power
 
     def match_weights(self, hidden: Tensor) -> Tensor:
         """(N,) weights in (0, 1] of the looks of detections that are hidden by (N,) fractions."""
-        return (1 - hidden).clamp(LEAST_WEIGHT, 1) ** self.match_power
+        return shown(hidden) ** self.match_power
+
+
+def shown(hidden: Tensor) -> Tensor:
+    """(N,) what is left to see of detections, in (0, 1]."""
+    return (1 - hidden).clamp(LEAST_WEIGHT, 1)
 
 
 def mix(old: Tensor, new: Tensor, share: Tensor) -> Tensor:

@@ -135,8 +135,8 @@ class OccMaskTrackRCNN(RoIVideoModel):
     @torch.inference_mode()
     def track(self, state: VideoState, seen: Observation, frame_index: int) -> FrameResult:
         """Gives what was seen in a frame to the tracks of the video: all of a step that needs no image."""
-        hidden, every = None, None
-        if state.memory.occlusion.match_power:
+        every, hidden = None, None
+        if state.memory.occlusion.match_power:  # association asks what is hidden, so all masks come first
             every = seen.predict_masks(torch.arange(len(seen), device=seen.boxes.device))
             hidden = self._hidden(every)
         assignment = self.associate(state.memory, seen.embeddings, seen.boxes, seen.labels, seen.scores, hidden)
