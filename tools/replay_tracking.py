@@ -4,7 +4,8 @@
   tools/replay_tracking.py record CHECKPOINT RECORDINGS --ann-file A.json --image-root FRAMES
   tools/replay_tracking.py score CHECKPOINT RECORDINGS --ann-file A.json --out DIR --set memory.momentum=0.7
 
-`score` prints the scores of the model's own options and of each --set beside them; a --set takes several options. What
+`score` prints the scores of the model's own options and of each --set beside them; a --set takes several options. Then
+the change in ID switches, with its standard error over videos: a change of less than two of these may be chance. What
 won goes into the config.
 """
 
@@ -12,8 +13,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -24,6 +28,7 @@ from vos_occ.structures.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from eval.readers.ytvis import Video
+    from vos_occ.scoring import VideoScores
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -71,14 +76,44 @@ def run(args: argparse.Namespace) -> None:
     if not dataset.has_annotations:
         raise InputError(f"{args.ann_file} has no annotations, so nothing can be scored.")
     variants = {"own": model} | {f"set{i}": with_options(model, dict(s)) for i, s in enumerate(args.set, start=1)}
-    columns = {}
+    scores = {}
     for name, variant in variants.items():
         replay_dataset(variant, dataset, args.recordings, args.out / name, args.overwrite)
-        columns[name] = score_dataset(dataset, args.out / name).as_dict()
+        scores[name] = score_dataset(dataset, args.out / name)
+    console = Console()
+    console.print(table_of_scores(scores))
+    if len(scores) > 1:
+        console.print(table_of_changes(scores))
+
+
+def table_of_scores(scores: dict[str, VideoScores]) -> Table:
+    """A column per set of options."""
+    columns = {name: of_set.as_dict() for name, of_set in scores.items()}
     table = Table("score", *columns)
     for score in columns["own"]:
         table.add_row(score, *(shown(column.get(score)) for column in columns.values()))
-    Console().print(table)
+    return table
+
+
+def table_of_changes(scores: dict[str, VideoScores]) -> Table:
+    """ID switches of each set of options less those of the model's own, with a standard error over videos."""
+    own, sets = scores["own"].switches, {name: of_set.switches for name, of_set in scores.items() if name != "own"}
+    table = Table(f"change over {len(own)} videos", *sets)
+    for title, field in (("ID_switches", "total"), ("ID_switches_across_gaps", "across_gaps")):
+        before = [getattr(video, field) for video in own]
+        after = {name: [getattr(video, field) for video in videos] for name, videos in sets.items()}
+        table.add_row(title, *(change(before, now) for now in after.values()))
+    return table
+
+
+def change(before: Sequence[int], after: Sequence[int]) -> str:
+    """Sum of the differences video by video, ± its standard error; `*` if that is less than half of it."""
+    differences = [now - then for then, now in zip(before, after, strict=True)]
+    total = sum(differences)
+    if len(differences) < 2:
+        return f"{total:+d}"
+    error = math.sqrt(len(differences)) * stdev(differences)
+    return f"{total:+d} ± {error:.1f}{' *' if abs(total) > 2 * error else ''}"
 
 
 def said(video: Video) -> None:

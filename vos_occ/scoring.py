@@ -26,6 +26,14 @@ from vos_occ.structures.rle import Rle, bounding_box
 
 
 @dataclass(frozen=True)
+class Switches:
+    """ID switches in one video: all of them, and those across gaps."""
+
+    total: int
+    across_gaps: int
+
+
+@dataclass(frozen=True)
 class VideoScores:
     """What one run over a dataset scored. Fractions in [0, 1]; None where nothing defines a value.
 
@@ -36,6 +44,7 @@ class VideoScores:
         order: who hides whom, among the objects found; None likewise.
         true_pairs: pairs of visible objects of which one hides part of the other, found or not.
         levels: how ids survive being hidden, as `eval.by_occlusion` counts it; None where it was not counted.
+        switches: of each video, in the order of the dataset; together those of `clear` and `levels`.
     """
 
     tube_ap: float | None
@@ -46,6 +55,7 @@ class VideoScores:
     order: OrderScore | None
     true_pairs: int = 0
     levels: OcclusionCounts | None = None
+    switches: tuple[Switches, ...] = ()
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Flat names and plain numbers, for tables and JSON."""
@@ -108,16 +118,19 @@ def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
             by_video[gt_track.video_id].append(gt_track)
     identities, clears, matches = Identity(), Clear(), OcclusionMatches()
     levels = OcclusionCounts.none(RATE_SCALE)
+    switches = []
     category_of = {category.name: category.id for category in dataset.categories}
     for video in dataset.videos:
         tracks, results = by_video[video.id], read_whole(Path(out), video)
         category_ids = [category_of[name] for name in results.header.classes]
+        total, across_gaps = clears.idsw, levels.gaps_switched
         for category_id in sorted({t.category_id for t in tracks} | set(category_ids)):
             pairs = [frame_pair(tracks, frame, category_ids, category_id) for frame in results.frames]
             sequence = TrackingSequence.from_frames(pairs)
             identities += identity(sequence)
             clears += clear(sequence)
             levels += count_levels(sequence, tracks)
+        switches.append(Switches(clears.idsw - total, levels.gaps_switched - across_gaps))
         for frame in results.frames:
             matches.add(tracks, frame)
     return VideoScores(
@@ -129,6 +142,7 @@ def score_tracks(dataset: YtvisDataset, out: str | Path) -> VideoScores:
         order=matches.order if matches.order.pairs else None,
         true_pairs=matches.true_pairs,
         levels=levels,
+        switches=tuple(switches),
     )
 
 

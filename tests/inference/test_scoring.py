@@ -57,6 +57,7 @@ def test_swapped_ids_are_counted(score: Callable, pair: tuple[int, int]) -> None
 
     scores = score(swap)
     assert scores.clear.idsw == 2
+    assert sorted(video.total for video in scores.switches)[-2:] == [0, 2] and len(scores.switches) > 1
     assert scores.identity.idf1 < 1
     assert scores.tube_ap < 1
     assert scores.hidden.mae == pytest.approx(0, abs=1e-6)  # ids do not matter to it
@@ -174,7 +175,8 @@ def test_an_id_that_changes_while_its_object_is_hidden_counts_across_a_gap(
     gaps = {}
     for name, change in (("kept", lambda result: result), ("lost", lose)):
         run_dataset(oracle(change), truth, world / "frames", tmp_path / name)
-        scores = score_dataset(hidden, tmp_path / name).as_dict()
-        gaps[name] = scores["gaps"], scores["ID_switches_across_gaps"]
+        scores = score_dataset(hidden, tmp_path / name)
+        gaps[name] = scores.levels.gaps, scores.as_dict()["ID_switches_across_gaps"]
+        assert sum(video.across_gaps for video in scores.switches) == gaps[name][1]
     assert gaps["kept"][1] == 0
     assert gaps["lost"] == (gaps["kept"][0] + 1, 1)
