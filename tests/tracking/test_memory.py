@@ -231,7 +231,7 @@ def test_ten_thousand_frames_of_coming_and_going_do_not_grow_the_memory():
         assert len(shown) == len(shown.unique())
         largest.append(memory.nbytes)
     assert given == set(range(1, memory.num_created + 1)) and len(given) > 1000
-    row = D * 4 + 4 * 4 + 5 * 8 + 2 * 4 + 8 + 2 * 4
+    row = D * 4 + 4 * 4 + 5 * 8 + 2 * 4 + 8 + 2 * 4 + 2 * 4
     assert max(largest) == 8 * row, "reached, so the cap was at work, and never passed"
     assert max(largest[:5000]) == max(largest[5000:])
 

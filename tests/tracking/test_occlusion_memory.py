@@ -161,6 +161,42 @@ def test_where_the_box_of_a_lost_track_goes(motion, left):
     assert float(tracks.boxes[1, 0]) == pytest.approx(left)
 
 
+def test_an_object_that_comes_back_on_its_course_keeps_its_velocity():
+    tracks = TrackMemory(3, occlusion=OcclusionRules(motion="velocity"))
+    for t in (0, 1, 2, 8):
+        see(tracks, t, (min(t, 1), X, (5.0 * t, 0, 5.0 * t + 10, 10), 0.0))
+        for missed in range(3, 8) if t == 2 else ():
+            see(tracks, missed)
+    assert tracks._rows.velocities.tolist() == [[5, 0]]
+
+
+def test_a_track_that_is_seen_again_is_behind_nothing_until_that_is_known_anew():
+    """A model that does not know the order says nothing of who is in front; then boxes alone tell."""
+    tracks = TrackMemory(3, retain_frames=2, occlusion=OcclusionRules(near=1.0, retain_frames=9))
+    cover, away = (0.0, 0.0, 12.0, 10.0), (200.0, 0.0, 210.0, 10.0)
+    frames = [[(0, X, cover), (0, Y, BOX)], [(1, X, cover)], [(1, X, cover), (2, Y, away)], [(1, X, cover)]]
+    behind = []
+    for t, seen in enumerate(frames):
+        columns, embeddings, boxes = zip(*seen, strict=True)
+        unsaid = torch.zeros(len(seen)), torch.ones(len(seen)), t
+        tracks.update(torch.tensor(columns), torch.stack(embeddings), torch.tensor(boxes), *unsaid)
+        behind.append(tracks.occluders.tolist())
+    assert behind == [[0, 0], [0, 1], [0, 0], [0, 0]]
+    tracks.update(torch.tensor([1]), X[None], torch.tensor([cover]), torch.zeros(1), torch.ones(1), 4)
+    assert tracks.track_ids.tolist() == [1], "vanished in the open, it lives no longer than others"
+
+
+def test_a_view_that_is_not_taken_weighs_nothing():
+    def remembered(*views: tuple[torch.Tensor, bool]) -> torch.Tensor:
+        tracks = memory(momentum=0.5, weigh_views=True)
+        for t, (embedding, keep) in enumerate(views):
+            known = torch.tensor([min(t, 1)]), embedding[None], torch.tensor([BOX]), torch.zeros(1), torch.ones(1), t
+            tracks.update(*known, keep_embedding=torch.tensor([keep]))
+        return tracks.embeddings
+
+    assert torch.equal(remembered((X, False), (Y, True), (Z, False)), remembered((X, False), (Z, False)))
+
+
 def test_a_lost_track_is_looked_for_near_its_occluder_and_the_search_widens():
     tracks = TrackMemory(3, occlusion=OcclusionRules(near=0.5, near_growth=0.5))
     front, behind = (20.0, 0.0, 60.0, 40.0), (15.0, 0.0, 25.0, 10.0)

@@ -198,13 +198,12 @@ class TrackMemory:
     def _continue(self, seen: TrackRows, rows: Tensor, keep_embedding: Tensor | None, continues: Tensor) -> None:
         """Write the M detections `seen` into the tracks `rows` (M,), and mark all other tracks as missed."""
         old = self._rows
-        embeddings = self._remembered(seen, rows)
-        if keep_embedding is not None:
-            embeddings = torch.where(keep_embedding[continues][:, None], old.embeddings[rows], embeddings)
-        old.embeddings[rows] = embeddings
+        taken = torch.ones_like(rows, dtype=torch.bool) if keep_embedding is None else ~keep_embedding[continues]
+        self._remember(seen.select(taken), rows[taken])
         moved = torch.zeros_like(old.velocities)
         moved[rows] = self._move(seen, rows)
         old.hidden[rows] = seen.hidden
+        old.occluders[rows] = 0  # of the frame before; `note_occluders` writes those of this one, where it can be asked
         old.last_seen[rows] = seen.last_seen
         old.hits[rows] += 1
         if self.label_memory == "last":
@@ -215,30 +214,31 @@ class TrackMemory:
         old.states[missed & (old.states == TrackState.CONFIRMED)] = TrackState.LOST
         old.states[~missed & (old.hits >= self.confirm_after)] = TrackState.CONFIRMED
 
-    def _remembered(self, seen: TrackRows, rows: Tensor) -> Tensor:
-        """(M, D) embeddings of the tracks `rows` after the views `seen`; notes what the views weigh."""
+    def _remember(self, seen: TrackRows, rows: Tensor) -> None:
+        """Take the M views `seen` into the embeddings of the tracks `rows` (M,)."""
         old, weights = self._rows, seen.view_weights
         if not self.occlusion.weighs_embeddings:
-            return self.momentum * old.embeddings[rows] + (1 - self.momentum) * seen.embeddings
+            old.embeddings[rows] = self.momentum * old.embeddings[rows] + (1 - self.momentum) * seen.embeddings
+            return
         share = (1 - self.momentum) * weights
         if self.occlusion.weigh_views:
             total = self.momentum * old.view_weights[rows] + weights
             share, old.view_weights[rows] = weights / total, total
-        return mix(old.embeddings[rows], seen.embeddings, share)
+        old.embeddings[rows] = mix(old.embeddings[rows], seen.embeddings, share)
 
     def _move(self, seen: TrackRows, rows: Tensor) -> Tensor:
-        """Boxes and velocities of the tracks `rows` (M,), and (M, 2) how far their centres went."""
+        """Write boxes and velocities of the tracks `rows` (M,); answers with (M, 2) how far their boxes went."""
         old, boxes = self._rows, seen.boxes
         before = old.boxes[rows]
         if self.occlusion.box_power:
             share = ((1 - seen.hidden) ** self.occlusion.box_power)[:, None]
             boxes = (1 - share) * before + share * boxes
-        moved = centres(boxes) - centres(before)
-        velocity = moved / (seen.last_seen - old.last_seen[rows])[:, None]
+        now = centres(boxes)
+        velocity = (now - old.seen_at[rows]) / (seen.last_seen - old.last_seen[rows])[:, None]
         steady = (old.velocities[rows] + velocity) / 2  # one frame's boxes are too uncertain
         old.velocities[rows] = torch.where((old.hits[rows] > 1)[:, None], steady, velocity)
-        old.boxes[rows] = boxes
-        return moved
+        old.boxes[rows], old.seen_at[rows] = boxes, now
+        return now - centres(before)
 
     def _forget(self, frame_index: int) -> None:
         """Drop the tracks whose time is over, and the tentative ones that this frame missed."""
@@ -295,6 +295,7 @@ class TrackMemory:
             view_weights=self.occlusion.view_weights(hidden),
             occluders=0 * ones,
             velocities=torch.zeros(len(boxes), 2, device=embeddings.device),
+            seen_at=centres(boxes.detach().float()),
         )
 
     def _no_rows(self, device: torch.device) -> TrackRows:

@@ -45,6 +45,7 @@ class TrackRows:
     view_weights: Tensor  # (K,) float32, of the views in the embedding together, see `OcclusionRules.weigh_views`
     occluders: Tensor  # (K,) int64, id of the track that hid it when last seen, 0 for none
     velocities: Tensor  # (K, 2) float32, source pixels a frame
+    seen_at: Tensor  # (K, 2) float32, centre of the box when last seen, source pixels
 
     def __len__(self) -> int:
         return len(self.track_ids)

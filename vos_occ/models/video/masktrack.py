@@ -39,8 +39,8 @@ class OccMaskTrackRCNN(RoIVideoModel):
     Args:
         detector: config of an mmdet two-stage detector whose RoI head is a `BilayerRoIHead`.
         track_head: config of an `OccRoITrackHead`.
-        memory: arguments of `TrackMemory` besides the embedding's length; `occlusion` with those of `OcclusionRules`,
-            which have an effect where the order is known.
+        memory: arguments of `TrackMemory` besides the embedding's length; `occlusion` with those of `OcclusionRules`.
+            Where the order is not known, nothing counts as hidden, and only boxes say what a track is behind.
         association: arguments of `match_scores` and `assign` (`method`, weights, `reassign_losers`).
         kwargs: those of `RoIVideoModel`: `occlusion`, `test_scale`, `data_preprocessor`, `init_cfg`.
 
