@@ -69,12 +69,37 @@ def test_options_that_do_not_exist_are_refused(tiny_model: OccMaskTrackRCNN, opt
         with_options(tiny_model, options)
 
 
-def test_a_recording_of_other_weights_is_refused(build_tiny_model: Callable, tiny_frames: list[np.ndarray]) -> None:
+def test_a_recording_of_another_network_is_refused(build_tiny_model: Callable, tiny_frames: list[np.ndarray]) -> None:
     model = build_tiny_model()
     recording = record(model, tiny_frames[:1])
-    model.checkpoint_sha256 = "f" * 64
-    with pytest.raises(InputError, match="Record the video again"):
-        list(replay(model, recording))
+    others = [build_tiny_model({"test_scale": [96, 64]}), build_tiny_model(), build_tiny_model()]
+    others[1].checkpoint_sha256 = "f" * 64
+    others[2].score_threshold = 0.9
+    for other in others:
+        with pytest.raises(InputError, match="Record the video again"):
+            list(replay(other, recording))
+    assert len(list(replay(build_tiny_model({"memory.momentum": 0.5}), recording))) == 1
+
+
+def test_a_fused_model_with_the_plain_head_is_replayed(
+    build_tiny_model: Callable, tiny_frames: list[np.ndarray]
+) -> None:
+    """None of its layers keeps a parameter."""
+    head = {"_delete_": True, "type": "PlainMaskHead", "num_convs": 1, "in_channels": 16, "conv_out_channels": 16}
+    model = build_tiny_model({"detector.roi_head.mask_head": head | {"num_classes": 6}})
+    model.fuse()
+    assert sum(map(len, replay(model, record(model, tiny_frames[:2])))) > 0
+
+
+def test_what_a_model_does_not_report_is_recorded_for_options_that_ask_for_it(
+    tiny_model: OccMaskTrackRCNN, tiny_frames: list[np.ndarray]
+) -> None:
+    silent = with_options(tiny_model, {"occlusion.enabled": False})
+    searching = with_options(silent, OPTIONS["searched"])
+    replayed = list(replay(searching, record(silent, tiny_frames)))
+    expected = session(searching, tiny_frames)
+    assert [result.track_ids.tolist() for result in replayed] == [result.track_ids.tolist() for result in expected]
+    assert all(result.occluder_masks is None and result.hidden is None for result in replayed)
 
 
 def test_recordings_are_not_replaced_unasked_and_other_files_are_refused(

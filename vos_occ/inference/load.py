@@ -25,6 +25,9 @@ from vos_occ.training import first_sentence, read_config, require_classes
 
 WEIGHTS = resources.files("vos_occ") / "weights"
 
+TRACKING_OPTIONS = frozenset({"memory", "association", "occlusion"})
+"""Keys of a model's config that do not change what its network sees in a frame."""
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -57,7 +60,8 @@ def load(
             "bfloat16" needs `fuse`, and pays where the processor has instructions for it.
 
     Returns:
-        The model in evaluation mode, with `classes`, `name`, `checkpoint_sha256` and `config_sha256`.
+        The model in evaluation mode, with `classes`, `name`, `checkpoint_sha256`, `config_sha256`, and, of the config
+        but for how tracks are kept, `network_sha256`.
 
     Raises:
         InputError: no such name or file, the device is absent, or the precision cannot be had.
@@ -103,8 +107,13 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> RoIVi
         )
     model.classes = tuple(classes)
     model.name, model.checkpoint_sha256 = "random weights", None
-    model.config_sha256 = hashlib.sha256(json.dumps(model_config, sort_keys=True, default=str).encode()).hexdigest()
+    model.config_sha256 = _sha256_of(model_config)
+    model.network_sha256 = _sha256_of({key: model_config[key] for key in model_config.keys() - TRACKING_OPTIONS})
     return model.eval()
+
+
+def _sha256_of(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:

@@ -37,7 +37,7 @@ from vos_occ.structures.errors import InputError
 
 OBSERVED = ("boxes", "labels", "scores", "embeddings")
 PREDICTED = ("occludee_mask", "occluder_mask", "hidden")
-FORMAT = "vos_occ/recording/1"
+FORMAT = "vos_occ/recording/2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +49,14 @@ class Recording:
         counts: (T,) int64, detections of each frame.
         arrays: of all M detections: `boxes` (M, 4), `labels`, `scores` (M,), `embeddings` (M, D), and those of
             `occludee_mask`, `occluder_mask` (M, 1, S, S) and `hidden` (M,) that the mask head has, in logits.
-        checkpoint_sha256: of the weights that saw this; None if unknown.
+        seen_by: what saw this, as `network_of` says.
     """
 
     height: int
     width: int
     counts: NDArray[np.int64]
     arrays: dict[str, NDArray]
-    checkpoint_sha256: str | None = None
+    seen_by: str
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -79,7 +79,7 @@ class Recording:
             OutputExistsError: the file exists and `overwrite` is off.
         """
         require_new(path, overwrite, folder=False)
-        about = {"format": FORMAT, "size": (self.height, self.width), "checkpoint": self.checkpoint_sha256 or ""}
+        about = {"format": FORMAT, "size": (self.height, self.width), "seen_by": self.seen_by}
         with whole_file(Path(path)) as part, part.open("wb") as file:
             np.savez(file, counts=self.counts, **self.arrays, **about)
 
@@ -95,17 +95,22 @@ class Recording:
                 values = {name: file[name] for name in file.files}
         except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"'{path}' is no recording: {error}. Record the video again.") from error
-        required = {"format", "size", "checkpoint", "counts", *OBSERVED, PREDICTED[0]}
+        required = {"format", "size", "seen_by", "counts", *OBSERVED, PREDICTED[0]}
         if not required <= set(values) or str(values["format"]) != FORMAT:
             raise InputError(f"'{path}' is no recording of format {FORMAT}. Record the video again.")
         height, width = values["size"].tolist()
         arrays = {name: values[name] for name in (*OBSERVED, *PREDICTED) if name in values}
-        return cls(height, width, values["counts"], arrays, str(values["checkpoint"]) or None)
+        return cls(height, width, values["counts"], arrays, str(values["seen_by"]))
+
+
+def network_of(model: OccMaskTrackRCNN) -> str:
+    """Weights, config and least score by which a model sees; how it tracks what it saw is no part of it."""
+    return f"weights {model.checkpoint_sha256}, network {model.network_sha256}, score_threshold {model.score_threshold}"
 
 
 @torch.inference_mode()
 def record(model: OccMaskTrackRCNN, images: Iterable[np.ndarray]) -> Recording:
-    """Runs the network over one video, masks of all detections included.
+    """Runs the network over one video: all masks of all detections, also those that the model's options do not ask for.
 
     Args:
         model: as from `vos_occ.load`.
@@ -114,7 +119,7 @@ def record(model: OccMaskTrackRCNN, images: Iterable[np.ndarray]) -> Recording:
     Raises:
         InputError: there is no image, or one has another size than the first; or the model is no MaskTrack.
     """
-    _require_recordable(model)
+    model = with_options(model, {"occlusion.enabled": True})
     size: list[int] = []
     counts, parts = [], []
     for seen in model.observations(_of_one_size(images, size)):
@@ -126,7 +131,7 @@ def record(model: OccMaskTrackRCNN, images: Iterable[np.ndarray]) -> Recording:
     if not size:
         raise InputError("A recording needs at least one frame, found none.")
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Recording(*size, np.array(counts, np.int64), arrays, model.checkpoint_sha256)
+    return Recording(*size, np.array(counts, np.int64), arrays, network_of(model))
 
 
 def _require_recordable(model: RoIVideoModel) -> None:
@@ -151,16 +156,17 @@ def replay(model: OccMaskTrackRCNN, recording: Recording) -> Iterator[FrameResul
     """The results of a recorded video under the model's options of memory, association and occlusion.
 
     Raises:
-        InputError: the recording was made with other weights, or the model is no MaskTrack.
+        InputError: the recording was made with other weights, another network or another least score, or the model is
+            no MaskTrack.
     """
     _require_recordable(model)
-    if recording.checkpoint_sha256 != model.checkpoint_sha256:
+    if recording.seen_by != network_of(model):
         raise InputError(
-            f"The recording was made with the weights {recording.checkpoint_sha256}, the model has "
-            f"{model.checkpoint_sha256}. Record the video again."
+            f"The recording was made with {recording.seen_by}, the model has {network_of(model)}. "
+            "Record the video again."
         )
     state = model.new_state(VideoMeta(recording.height, recording.width, len(recording)))
-    device = next(model.parameters()).device
+    device = model.data_preprocessor.mean.device  # a model with fused layers may have no parameters
     for frame_index in range(len(recording)):
         yield model.track(state, recording.observation(frame_index, device), frame_index)
 
@@ -212,7 +218,7 @@ def replay_dataset(model: OccMaskTrackRCNN, dataset: YtvisDataset, folder: Path,
     """Tracks the recorded videos of a dataset and writes the files of `run_dataset` into `out`.
 
     Raises:
-        InputError: a recording is absent, of other weights or of another length than its video.
+        InputError: a recording is absent, of another network or of another length than its video.
         OutputExistsError: results exist and `overwrite` is off.
     """
     category_ids = categories_of(model.classes, dataset)
