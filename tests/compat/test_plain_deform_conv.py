@@ -141,6 +141,18 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype) -> None:
     torch.testing.assert_close(found, plain([tensor.float() for tensor in tensors], options).to(dtype))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_offset_that_is_no_number_spoils_what_reads_there_and_ends_no_process(value: float) -> None:
+    """So that a training that diverges is ended by its loss, with its name."""
+    (features, offset, weight), options = case_of("as in CMTrack")
+    offset[0, 0, 2, 3] = value
+    offset.requires_grad_()
+    found = plain([features, offset, weight], options)
+    assert found[0, :, 2, 3].isnan().all() and found.isnan().sum() == found.size(1)
+    found.sum().backward()
+    assert offset.grad.shape == offset.shape
+
+
 def test_mmcvs_layer_ends_in_this_machines_operators() -> None:
     """On a machine with compiled mmcv or torchvision this compares with them; elsewhere it tests the way in."""
     from mmcv.ops import DeformConv2d

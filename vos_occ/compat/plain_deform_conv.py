@@ -173,7 +173,7 @@ def deform_conv_backward_parameters(
 
 
 def sample(features: Tensor, points: Tensor) -> Tensor:
-    """Bilinear values at points; zero outside.
+    """Bilinear values at points; zero outside, NaN at points that are NaN or infinite.
 
     Args:
         features: (B, C, H, W).
@@ -191,7 +191,7 @@ def sample(features: Tensor, points: Tensor) -> Tensor:
         near = low[..., axis, None] + low.new_tensor([0, 1])  # (B * G, h, w, 2): the cells before and behind
         share = torch.stack([1 - high_part[..., axis], high_part[..., axis]], dim=-1)
         share = share * ((near >= 0) & (near < size))
-        near = near.clamp(0, size - 1).long()
+        near = near.clamp(0, size - 1).nan_to_num(0).long()  # of NaN any cell: its share is NaN
         if axis == 0:
             cells, weights = near[..., :, None] * width, share[..., :, None]
         else:

@@ -1,8 +1,8 @@
 """Mixed precision: convolutions and products in half precision, and in float32 all that half precision would spoil.
 
 What stays in float32, whatever the model: features that RoIs are cut from (mmdet gives RoIs the features' type, and a
-coordinate of 1000 in bfloat16 is off by up to 2 pixels), RoIAlign and non-maximum suppression, the softmax of the
-non-local blocks, and what losses are computed from.
+coordinate of 1000 in bfloat16 is off by up to 2 pixels), RoIAlign and non-maximum suppression, the deformable
+convolution of CMTrack, the softmax of the non-local blocks, and what losses are computed from.
 """
 
 from __future__ import annotations

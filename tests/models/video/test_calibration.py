@@ -55,6 +55,18 @@ def test_offsets_move_the_reference_and_not_the_current_frame() -> None:
         torch.testing.assert_close(found, a + F.pad(b, (0, 0, 0, 1))[:, :, 1:])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_what_is_warped_is_computed_in_float32_or_better(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled operators know no bfloat16; under autocast the offsets come in it, and the weights are not cast."""
+    seen = []
+    monkeypatch.setattr(calibration, "deform_conv2d", lambda *given: seen.append(given[:3]) or given[0])
+    layer, (x, *_), (offset, *_) = module(), levels(1), levels(1, seed=1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        warped = layer.warp(x.to(dtype), offset.repeat(1, 3, 1, 1)[:, :18].to(dtype))
+    assert warped.dtype == dtype
+    assert [tensor.dtype for tensor in seen[0]] == [torch.promote_types(dtype, torch.float32)] * 3
+
+
 def test_offsets_come_from_the_correlation_of_both() -> None:
     """Restated layer by layer: 3 convolutions with ReLU, one without, a deformable one without bias."""
     layer, (x, *_), (reference, *_) = module(), levels(2), levels(2, seed=1)

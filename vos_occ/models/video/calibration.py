@@ -30,9 +30,10 @@ CELLS_AT_ONCE = 2**15
 
 
 class Warp(DeformConv2d):
-    """mmcv's 3x3 deformable convolution for maps of any memory layout and size.
+    """mmcv's 3x3 deformable convolution for maps of any memory layout and size, computed in float32.
 
-    Its compiled operator takes contiguous tensors only, and no map smaller than the kernel.
+    Its compiled operator takes contiguous tensors only, no map smaller than the kernel, and no bfloat16; in float16 it
+    would add up coordinates too, whose steps from 128 on are an eighth of a cell.
     """
 
     def __init__(self, channels: int) -> None:
@@ -40,14 +41,16 @@ class Warp(DeformConv2d):
         super().__init__(channels, channels, KERNEL, padding=1, im2col_step=1)
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        """(B, C, h, w) of (B, C, h, w) and the offsets (B, 18, h, w)."""
+        """(B, C, h, w) of (B, C, h, w) and the offsets (B, 18, h, w), in the type of x."""
         height, width = x.shape[2:]
         if height < KERNEL or width < KERNEL:
             grown = (0, max(KERNEL - width, 0), 0, max(KERNEL - height, 0))
             x, offset = F.pad(x, grown), F.pad(offset, grown)
-        given = (tensor.contiguous() for tensor in (x, offset, self.weight))
-        warped = deform_conv2d(*given, self.stride, self.padding, self.dilation, 1, 1, False, self.im2col_step)
-        return warped[:, :, :height, :width]
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        given = (tensor.to(dtype).contiguous() for tensor in (x, offset, self.weight))
+        with torch.autocast(x.device.type, enabled=False):
+            warped = deform_conv2d(*given, self.stride, self.padding, self.dilation, 1, 1, False, self.im2col_step)
+        return warped[:, :, :height, :width].to(x.dtype)
 
 
 @MODELS.register_module()
