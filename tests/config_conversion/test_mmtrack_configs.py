@@ -217,6 +217,10 @@ CHANGES = {
     "policy='step'": ("policy='cyclic'", "lr_config.step"),
     "warmup='linear'": ("warmup='exp'", "lr_config.warmup"),
     "total_epochs = 12": ("total_epochs = 12\nfind_unused_parameters = True", "find_unused_parameters"),
+    "total_epochs = 12\n": (
+        "total_epochs = 12\ncustom_hooks = [dict(type='EMAHook')]\nval_hooks = custom_hooks\n",
+        "custom_hooks",
+    ),
     "max_norm=35": ("max_norm=35), cumulative_iters=dict(x=1", "optimizer_config.cumulative_iters"),
     "iou=2.0": ("iou=2.0, depth=1.0", "model.tracker.match_weights.depth"),
     "to_rgb=True": ("to_rgb=False", "img_norm_cfg.to_rgb"),

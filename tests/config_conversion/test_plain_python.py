@@ -57,6 +57,20 @@ def test_names_that_others_were_written_with_are_known(tmp_path: Path) -> None:
     assert read_plain_config(tmp_path / "config.py").helpers == {"norm"}
 
 
+def test_what_is_written_with_itself_alone_is_an_entry_and_no_help(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("hooks = [1]\nsteps = [2]\n")
+    text = "_base_ = 'base.py'\nhooks = _base_.hooks + [3]\nsteps = _base_.steps + [4]\nother = steps"
+    (tmp_path / "config.py").write_text(text)
+    config = read_plain_config(tmp_path / "config.py")
+    assert config.values == {"hooks": [1, 3], "steps": [2, 4], "other": [2, 4]}
+    assert config.helpers == {"steps"}
+
+
+def test_an_update_takes_what_double_stars_unpack(tmp_path: Path) -> None:
+    text = "extra = dict(y=2)\na = dict(x=1)\na.update(z=3, **extra)"
+    assert read(tmp_path, text)["a"] == {"x": 1, "y": 2, "z": 3}
+
+
 REFUSED = [
     "import os",
     "from os import system",

@@ -19,6 +19,9 @@ from vos_occ.structures.errors import InputError
 IMPORTS = ["vos_occ.models.bilayer", "vos_occ.datasets.pairs"]
 MODULES = {"OccMaskTrackRCNN": "masktrack", "OccPCAN": "pcan"}
 
+SETTINGS = frozenset({"custom_hooks", "custom_imports", "evaluation", "fp16"})
+"""What a runner reads itself, though other entries may be written with it."""
+
 Entries = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 """About data, about training, and of images."""
 
@@ -71,7 +74,7 @@ def _converted(source: PlainConfig) -> ConvertedConfig:
     model = convert_model(theirs)
     data, schedule, more = (_of_mmengine if is_mmengine(source.values) else _of_mmcv)(config)
     describe_images(model, IMAGES | images | more, conversion)
-    for name in source.helpers:
+    for name in source.helpers - SETTINGS:
         config.take(name)  # what was written with it has been mapped
     config.close()
     classes = data.pop("classes", None)

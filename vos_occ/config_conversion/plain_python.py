@@ -34,7 +34,7 @@ class PlainConfig:
 
     Attributes:
         values: Name -> value, as `Config.fromfile` would give them.
-        helpers: Names that other entries were written with, such as `img_norm_cfg`.
+        helpers: Names that entries of other names were written with, such as `img_norm_cfg`.
     """
 
     values: dict[str, Any]
@@ -134,7 +134,10 @@ class _Reader:
         name = _assigned_name(statement)
         if name is None or not isinstance(statement, ast.Assign):
             raise self._refused(statement)
+        known = self.helpers
         value = self.value(statement.value)
+        if name not in known:
+            self.helpers -= {name}  # `x = _base_.x + [...]` is no help to another entry
         if name == "_base_":
             self.base, inherited = _bases(value, self._path, self._depth)
             self.helpers |= inherited
@@ -160,7 +163,7 @@ class _Reader:
         if call.func.attr == "pop":
             changed.pop(*arguments)
         else:
-            changed.update(*arguments, **{word.arg: self.value(word.value) for word in call.keywords if word.arg})
+            changed.update(*arguments, **self._keywords(call))
         return True
 
     def _delete(self, node: ast.expr) -> None:
@@ -240,11 +243,15 @@ class _Reader:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name not in _CALLS or name in self.names or any(isinstance(argument, ast.Starred) for argument in node.args):
             raise self._refused(node)
+        return _CALLS[name](*(self._value(argument) for argument in node.args), **self._keywords(node))
+
+    def _keywords(self, node: ast.Call) -> dict[str, Any]:
+        """What a call is given by name, `**name` included."""
         keywords: dict[str, Any] = {}
         for keyword in node.keywords:
             value = self._value(keyword.value)
             keywords |= value if keyword.arg is None else {keyword.arg: value}
-        return _CALLS[name](*(self._value(argument) for argument in node.args), **keywords)
+        return keywords
 
     def _arithmetic(self, node: ast.BinOp) -> Any:
         left, right = self._value(node.left), self._value(node.right)
