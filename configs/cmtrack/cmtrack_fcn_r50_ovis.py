@@ -11,16 +11,21 @@ model = dict(
     # shifts -16, -14, ..., 16; the released weights are for patch_size 16, whose shifts are odd
     calibration=dict(type="TemporalCalibration", channels=256, patch_size=17),
     detector=dict(
+        rpn_head=dict(loss_bbox=dict(type="SmoothL1Loss", beta=1 / 9)),
         roi_head=dict(
-            bbox_head=dict(num_classes=25),
+            bbox_head=dict(num_classes=25, loss_bbox=dict(type="SmoothL1Loss", beta=1.0)),
             mask_head=dict(type="PlainMaskHead", num_convs=4, in_channels=256, conv_out_channels=256, num_classes=25),
         ),
         train_cfg=dict(
-            rpn=dict(sampler=dict(num=256)),
+            rpn=dict(sampler=dict(num=256), allowed_border=0),
             rpn_proposal=dict(nms_pre=1000, max_per_img=1000),
             rcnn=dict(sampler=dict(num=512)),
         ),
         test_cfg=dict(rpn=dict(nms_pre=1000, max_per_img=1000), rcnn=dict(max_per_img=100)),
+    ),
+    track_head=dict(
+        embed_head=dict(init_cfg=dict(type="Normal", layer="Linear", std=0.01)),
+        train_cfg=dict(sampler=dict(num=512)),  # as many as the box head, with which it shares its sample there
     ),
 )
 

@@ -133,6 +133,24 @@ def test_ovis_has_the_detector_of_the_released_cmasktrack_and_mots_that_of_pcan(
     assert found == ((256, 1000, 512, 1000) if is_large else (64, 200, 128, 200))
     assert (test.rcnn.score_thr, test.rcnn.max_per_img) == (0.5 if data in MOTS else 0.05, 100 if is_large else 10)
     assert train.rcnn.sampler.pos_fraction == 0.25
+    released = data == "ovis"
+    assert (config.model.track_head.train_cfg.sampler.num == 512) == released
+    losses = config.model.detector.rpn_head.loss_bbox, config.model.detector.roi_head.bbox_head.loss_bbox
+    if released:
+        assert train.rpn.allowed_border == 0
+        assert [(loss.type, loss.beta, loss.loss_weight) for loss in losses] == [
+            ("SmoothL1Loss", 1 / 9, 1.0),
+            ("SmoothL1Loss", 1.0, 1.0),
+        ]
+
+
+def test_embeddings_of_the_released_cmasktrack_begin_small() -> None:
+    config = read_config(FOLDER / "masktrack_bilayer_r50_ovis.py")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        head = MODELS.build(config.model.track_head)
+    head.init_weights()
+    for fc in head.embed_head.fcs:
+        assert float(fc.weight.detach().std()) == pytest.approx(0.01, rel=0.02) and not fc.bias.any()
 
 
 def write_fake_dataset(folder: Path, classes: tuple[str, ...]) -> tuple[Path, Path]:
