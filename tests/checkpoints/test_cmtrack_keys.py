@@ -55,6 +55,7 @@ def test_every_name_of_the_full_model_has_its_place() -> None:
     model, changes = converted.apply_settings(model.to_dict())
     assert "calibration.patch_size = 16" in changes
     assert "detector.roi_head.mask_roi_extractor.roi_layer.aligned = False" in changes
+    assert "track_head.roi_extractor.type = 'OccLegacyRoIExtractor'" in changes
     with DefaultScope.overwrite_default_scope("mmdet"), torch.device("meta"):
         parts = torch.nn.ModuleDict({part: MODELS.build(ConfigDict(model[part])) for part in PARTS})
     theirs = released(parts.state_dict())

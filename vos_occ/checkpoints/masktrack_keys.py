@@ -19,9 +19,9 @@ from vos_occ.structures.errors import CheckpointError
 
 BOX_VALUES = 4
 NOTES = (
-    "These weights were trained with boxes one pixel longer and RoIs half a cell off (legacy conventions), which the "
-    "written config keeps. In a model without them expect slightly lower AP, or train on. Overlaps in NMS and the "
-    "pasting of masks are today's.",
+    "These weights were trained with boxes and RoIs one pixel longer, and RoIs half a cell off (legacy conventions), "
+    "which the written config keeps. In a model without them expect slightly lower AP, or train on. Overlaps in NMS and "
+    "the pasting of masks are today's.",
 )
 LEGACY: Mapping[str, Any] = {
     "detector.rpn_head.anchor_generator.type": "LegacyAnchorGenerator",
@@ -29,13 +29,17 @@ LEGACY: Mapping[str, Any] = {
     "detector.rpn_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder",
     "detector.roi_head.bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder",
     **{
-        f"{extractor}.roi_layer.{name}": value
+        f"{extractor}.{name}": value
         for extractor in (
             "detector.roi_head.bbox_roi_extractor",
             "detector.roi_head.mask_roi_extractor",
             "track_head.roi_extractor",
         )
-        for name, value in (("sampling_ratio", 2), ("aligned", False))
+        for name, value in (
+            ("type", "OccLegacyRoIExtractor"),
+            ("roi_layer.sampling_ratio", 2),
+            ("roi_layer.aligned", False),
+        )
     },
     "track_head.embed_head.relu_last": False,
 }

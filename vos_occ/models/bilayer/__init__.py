@@ -4,6 +4,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 from vos_occ.models.bilayer.fcos import BilayerFCOS, ProposingFCOSHead
+from vos_occ.models.bilayer.legacy_rois import OccLegacyRoIExtractor
 from vos_occ.models.bilayer.losses import BilayerLosses
 from vos_occ.models.bilayer.mask_head import BilayerMaskHead
 from vos_occ.models.bilayer.mask_only_roi_head import MaskOnlyRoIHead
@@ -21,6 +22,7 @@ __all__ = [
     "BilayerTargetBuilder",
     "BilayerTargets",
     "MaskOnlyRoIHead",
+    "OccLegacyRoIExtractor",
     "PlainMaskHead",
     "ProposingFCOSHead",
 ]
