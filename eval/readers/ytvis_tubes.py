@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from eval.readers.record import Record, shown
@@ -21,7 +22,10 @@ _LARGEST_AREA = 2**53  # whole numbers up to it are floats
 
 @dataclass(frozen=True)
 class Video:
-    """A video; `length` is its number of frames, `file_names` is empty where the file names none."""
+    """A video; `length` is its number of frames, `file_names` is empty where the file names none.
+
+    `name` is the record's, or the folder that its frames lie in, or its id: the benchmarks' own files have no names.
+    """
 
     id: int
     name: str
@@ -42,9 +46,11 @@ def read_video(record: Record) -> Video:
     if files and len(files) != length:
         raise record.error("file_names", f"has {len(files)} entries, but length is {length}", "Correct either.")
     height, width = record.extent()
+    video_id = record.integer("id")
+    folder = PurePosixPath(files[0].replace("\\", "/")).parent.name if files else ""
     return Video(
-        id=record.integer("id"),
-        name=record.text("name", default=""),
+        id=video_id,
+        name=record.text("name", default="") or folder or str(video_id),
         width=width,
         height=height,
         length=length,

@@ -20,6 +20,7 @@ from eval.readers.coco import read_coco, read_coco_results
 from eval.readers.record import Record
 from eval.readers.segmentation import read_mask
 from eval.readers.ytvis import read_ytvis, read_ytvis_results
+from eval.readers.ytvis_tubes import read_video
 from eval.runs import run_lengths
 from eval.tube_ap import tube_ap
 
@@ -117,6 +118,22 @@ def test_ytvis_reads_what_the_file_says_and_derives_what_it_does_not(tmp_path: P
     assert (second.iscrowd, second.bboxes[0], second.areas) == (True, (1, 1, 2.5, 2), (5, None, None))
     assert second.occlusion is None
     assert repr(dataset) == "YtvisDataset(ovis_val.json: 2 videos, 2 tracks, 2 categories)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"name": "given"}, "given"),
+        ({"file_names": ["a/b/img_1.jpg"]}, "b"),
+        ({"file_names": ["a\\b\\img_1.jpg"]}, "b"),
+        ({"file_names": ["img_1.jpg"]}, "7"),
+        ({"file_names": None}, "7"),
+    ],
+    ids=["its own", "folder", "folder on Windows", "no folder", "no files"],
+)
+def test_a_video_without_a_name_is_called_by_its_folder_or_its_id(changes: dict[str, Any], name: str) -> None:
+    values = {"id": 7, "width": 6, "height": 4, "length": 1, **changes}
+    assert read_video(Record(values, "videos[0]", "ovis.json")).name == name
 
 
 def test_ytvis_ground_truth_scored_against_itself_is_perfect(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from vos_occ.structures.errors import CheckpointError
 BOX_VALUES = 4
 NOTES = (
     "These weights were trained with boxes and RoIs one pixel longer, and RoIs half a cell off (legacy conventions), "
-    "which the written config keeps. In a model without them expect slightly lower AP, or train on. Overlaps in NMS and "
-    "the pasting of masks are today's.",
+    "which the written config keeps. In a model without them expect slightly lower AP, or train on. Overlaps in NMS "
+    "and the pasting of masks are today's.",
 )
 LEGACY: Mapping[str, Any] = {
     "detector.rpn_head.anchor_generator.type": "LegacyAnchorGenerator",
