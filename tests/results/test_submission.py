@@ -21,7 +21,9 @@ from vos_occ.results.submission import BENCHMARKS, check_submission, pack_submis
 from vos_occ.results.submission_report import SHOWN, SubmissionReport
 from vos_occ.structures.errors import InputError, OutputExistsError
 from vos_occ.structures.rle import encode
+from vos_occ.training import read_config
 
+CONFIGS = Path(__file__).parents[2] / "configs/masktrack"
 OVIS = BENCHMARKS["ovis"]
 HEIGHT, WIDTH = 6, 8
 LENGTHS = {1: 3, 4: 2}  # frames of each video
@@ -73,6 +75,35 @@ def test_the_original_is_accepted_as_json_as_folder_and_as_zip(tmp_path: Path) -
 def test_a_split_of_another_size_is_a_warning(tmp_path: Path) -> None:
     (warning,) = check(tmp_path, tracks()).warnings
     assert warning.startswith("annotations_test.json has 2 categories and 2 videos; OVIS has 25 categories, 607 videos")
+
+
+@pytest.mark.parametrize(("year", "is_its_own"), [("2019", False), ("2021", True)])
+def test_a_split_with_the_categories_of_another_year_is_a_warning(tmp_path: Path, year: str, is_its_own: bool) -> None:
+    classes = read_config(CONFIGS / f"data_ytvis{year}.py").classes
+    split = json.loads(split_file(tmp_path).read_text())
+    split["categories"] = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
+    (tmp_path / "2022.json").write_text(json.dumps(split))
+    report = check_submission(BENCHMARKS["ytvis22"], write(tmp_path, tracks()), tmp_path / "2022.json")
+    expected = [] if is_its_own else ["2022.json has no category 'flying_disc', as YouTube-VIS 2022 has. Is it the"]
+    assert [warning[:75] for warning in report.warnings] == [line[:75] for line in expected]
+
+
+@pytest.mark.parametrize("name", ["ytvis19", "ytvis21", "ytvis22", "ovis"])
+def test_the_category_that_tells_a_benchmark_is_among_its_own(name: str) -> None:
+    extent = BENCHMARKS[name].check.keywords["extent"]
+    own = {"ytvis19": "ytvis2019", "ytvis21": "ytvis2021", "ytvis22": "ytvis2022", "ovis": "ovis"}
+    having = {data for data in own.values() if extent.category in read_config(CONFIGS / f"data_{data}.py").classes}
+    assert own[name] in having and having <= {own[name], "ytvis2021", "ytvis2022"}
+    assert len(read_config(CONFIGS / f"data_{own[name]}.py").classes) == extent.categories
+
+
+def test_a_byte_order_mark_is_a_defect(tmp_path: Path) -> None:
+    write(tmp_path, tracks())
+    path = tmp_path / "results.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    report = check_submission(OVIS, path, split_file(tmp_path))
+    assert not report.accepted
+    assert "results.json begins with a byte order mark" in "\n".join(report.lines())
 
 
 Spoil = Callable[[list[dict[str, Any]]], Any]

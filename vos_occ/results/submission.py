@@ -158,10 +158,10 @@ def _tracks(name: str, extent: Extent) -> Benchmark:
 BENCHMARKS: Mapping[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
-        _tracks("ytvis19", Extent("YouTube-VIS 2019", 40, {"train": 2238, "valid": 302, "test": 343})),
-        _tracks("ytvis21", Extent("YouTube-VIS 2021", 40, {"train": 2985, "valid": 421, "test": 453})),
-        _tracks("ytvis22", Extent("YouTube-VIS 2022", 40)),
-        _tracks("ovis", Extent("OVIS", 25, {"train": 607, "valid": 140, "test": 154})),
+        _tracks("ytvis19", Extent("YouTube-VIS 2019", 40, "sedan", {"train": 2238, "valid": 302, "test": 343})),
+        _tracks("ytvis21", Extent("YouTube-VIS 2021", 40, "flying_disc", {"train": 2985, "valid": 421, "test": 453})),
+        _tracks("ytvis22", Extent("YouTube-VIS 2022", 40, "flying_disc")),
+        _tracks("ovis", Extent("OVIS", 25, "Poultry", {"train": 607, "valid": 140, "test": 154})),
         _text(KITTI, "KITTI MOTS"),
         _text(CHALLENGE, "MOTSChallenge"),
         Benchmark(

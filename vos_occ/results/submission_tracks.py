@@ -24,6 +24,7 @@ from eval.readers.ytvis_tubes import Video
 from vos_occ.results.submission_report import SubmissionReport
 
 RESULTS_FILE = "results.json"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,22 @@ class Extent:
     Attributes:
         title: What people call the benchmark.
         categories: How many.
+        category: One of them that neighbours of this benchmark do not have.
         videos: How many in each split; empty where that is not certain.
     """
 
     title: str
     categories: int
+    category: str
     videos: Mapping[str, int] = field(default_factory=dict)
 
     def doubt(self, split: Split) -> str:
         """What about a split is not as this benchmark's are, or ""."""
         right = not self.videos or len(split.videos) in self.videos.values()
         if right and len(split.categories) == self.categories:
-            return ""
+            if self.category in split.categories.values():
+                return ""
+            return f"{split.path.name} has no category '{self.category}', as {self.title} has. Is it the split's file?"
         usual = ", ".join([f"{self.categories} categories", *(f"{n} videos ({of})" for of, n in self.videos.items())])
         found = f"{split.path.name} has {len(split.categories)} categories and {len(split.videos)} videos"
         return f"{found}; {self.title} has {usual}. Is it the split's file?"
@@ -66,7 +71,7 @@ def check_tracks(
         report: takes what is found.
         allow_missing: a video without a track is a warning. It is a defect else: the server would count it as a video
             in which nothing was found, and in most cases it was forgotten.
-        extent: of the benchmark; a split of another size is a warning.
+        extent: of the benchmark; a split of another size, or of other categories, is a warning.
 
     Raises:
         SchemaError: the split's own file cannot be read.
@@ -75,6 +80,10 @@ def check_tracks(
     if extent is not None and (doubt := extent.doubt(split)):
         report.warn(doubt)
     checker = _TrackChecker(split, files[RESULTS_FILE].name, report)
+    with files[RESULTS_FILE].open("rb") as file:
+        if file.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK:
+            found = f"{checker.file} begins with a byte order mark, at which the server's reader stops."
+            report.defect("unreadable", f"{found} Write it as UTF-8 without one.")
     try:
         for item in stream_json(files[RESULTS_FILE]):
             if item.member:
