@@ -4,6 +4,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 
 # isort: split
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
+from mmengine.dataset import worker_init_fn
 from torch.utils.data import DataLoader
 
 from vos_occ.datasets.key_frames import KeyFrames
@@ -261,6 +263,19 @@ def test_videos_and_images_are_mixed_by_weight_over_several_workers(world: Path)
     assert len(items) == len(dataset)
     assert all(item["inputs"].shape == (2, 3, *SIZE) for item in items)
     assert len({item["inputs"].numpy().tobytes() for item in items}) > 0.9 * len(items)  # no two workers draw alike
+
+
+def test_workers_that_begin_anew_draw_anew(world: Path) -> None:
+    """mmengine gives a worker the same numpy seed whenever it begins: without `persistent_workers`, in each epoch."""
+    seeded = partial(worker_init_fn, num_workers=2, rank=0, seed=0)
+    torch.manual_seed(0)
+    loader = DataLoader(
+        mixed(world), num_workers=2, collate_fn=list, multiprocessing_context="fork", worker_init_fn=seeded
+    )
+    epochs = [{item["inputs"].numpy().tobytes() for batch in loader for item in batch} for _ in range(2)]
+    assert len(epochs[0] & epochs[1]) < 0.1 * len(loader)
+    torch.manual_seed(0)
+    assert {item["inputs"].numpy().tobytes() for batch in loader for item in batch} == epochs[0]
 
 
 def test_a_fraction_of_a_source_is_drawn_anew_in_each_epoch(world: Path) -> None:

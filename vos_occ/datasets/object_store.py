@@ -159,7 +159,7 @@ class StoreBuilder:
             hidden=np.array(self._hidden, np.float32)[order],
             occlusion=np.array(self._occlusion, np.int8)[order],
             spans=spans[order],
-            codes=np.frombuffer(bytes(self._codes), np.uint8),
+            codes=np.frombuffer(self._codes, np.uint8),
             behind=np.array(self._behind, np.int64).reshape(-1, 2)[order],
             behind_ids=np.array(self._behind_ids, np.int64),
         )

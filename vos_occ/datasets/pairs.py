@@ -17,7 +17,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from vos_occ.datasets import transforms
 from vos_occ.datasets.bdd_bitmask import BddBitmaskFrames
@@ -125,7 +125,7 @@ class FramePairs(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`inputs` (2, 3, H, W) uint8 RGB, key first, and `data_samples`, a TrackDataSample of both frames."""
-        rng = np.random.default_rng(np.random.randint(2**31))  # follows the worker's seed
+        rng = _generator()
         for _ in range(ATTEMPTS):
             number, video, frame_index = self._locate(index, rng)
             key, reference = self._pair(number, video, frame_index, rng)
@@ -184,6 +184,15 @@ class FramePairs(Dataset):
         for transform in self.pipeline:
             sample = transform(sample, rng)
         return sample.select(sample.masks.any((1, 2)))  # what is covered wholly has no box to learn
+
+
+def _generator() -> np.random.Generator:
+    """Draws for one item: by numpy's state, which mmengine gives every worker of every process its own.
+
+    Where workers begin anew in each epoch, so does that state; torch's seed of the worker is another in each.
+    """
+    drawn, worker = np.random.randint(2**31), get_worker_info()
+    return np.random.default_rng(drawn if worker is None else (drawn, worker.seed))
 
 
 def pack_pair(key: Sample, reference: Sample) -> dict[str, Any]:
