@@ -19,6 +19,7 @@ from eval.rle import Rle, areas
 BOXES = "frames are boxes, written as filled rectangles"
 VANISHED = "shapes cover no pixel and are left out"
 EMPTY = "tracks are never seen and are left out"
+FROM_ONE = "sequences have no image 0 and are taken to count from 1; give --frames where they do not"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")
@@ -59,7 +60,7 @@ class AnnotatedVideo:
         tracks: Its objects.
         source: Where it was read, for errors.
         source_frames: Number of each frame in the file that the video was taken from.
-        notes: What the reader did that is worth a word (BOXES, VANISHED, EMPTY), and how often.
+        notes: What the reader did that is worth a word (BOXES, VANISHED, EMPTY, FROM_ONE), and how often.
     """
 
     name: str

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack, natural_key, pictures_in
+from eval.readers.annotated_video import FROM_ONE, AnnotatedVideo, ObjectTrack, natural_key, pictures_in
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MOST_FRAMES, MotsRows
 from eval.readers.mots_png import INSTANCES_PER_CLASS, parse_mots_png
@@ -28,6 +28,9 @@ FOLDERS = ("gt", "instances", "img1", "masks", "default")
 
 LABELS_FILE = "labels.txt"
 
+_FROM_ONE_FOLDERS = {"gt", "img1"}
+_CVAT_FRAME = re.compile(r"frame_[0-9]{6,}")
+
 
 def read_mots_videos(
     folder: str | Path, classes: Sequence[str] | None = None, frames: str | Path | None = None
@@ -38,10 +41,10 @@ def read_mots_videos(
         folder: In a known layout.
         classes: Names of classes 1, 2, ...; default: labels.txt, else the benchmarks': 1 car, 2 pedestrian.
         frames: Folder with the pictures of each sequence in a folder of its name; they say how long it is, and images
-            of their names are theirs. Else numbers count from 0, or from 1 where there is no 0.
+            of their names or numbers are theirs. Else see `_first_number`.
 
     Raises:
-        SchemaError: There are none, or an image does not fit.
+        SchemaError: There are none, an image does not fit, or nothing says of which frame it is.
     """
     place = _Place.of(Path(folder))
     sequences = _sequences(place)
@@ -123,9 +126,7 @@ def _video(
     name: str, images: Sequence[PurePosixPath], place: _Place, names: Sequence[str], frames: Path | None
 ) -> AnnotatedVideo:
     pictures = [] if frames is None else pictures_in(frames)
-    places = {Path(picture).stem: t for t, picture in enumerate(pictures)}
-    if not all(image.stem in places for image in images):
-        places = _numbered(name, images, place.path)
+    places, notes = _places(name, images, place, pictures)
     length = len(pictures) or max(places.values()) + 1
     if max(places[image.stem] for image in images) >= length:
         raise SchemaError(
@@ -144,6 +145,7 @@ def _video(
         classes={label: number for number, label in enumerate(names, start=1)},
         tracks=_tracks(rows, names, length),
         source=name,
+        notes=notes,
     )
 
 
@@ -153,23 +155,72 @@ def _extent(image: bytes) -> tuple[int, int]:
     return height, width
 
 
-def _numbered(name: str, images: Sequence[PurePosixPath], folder: Path) -> dict[str, int]:
-    """Frame of each image by its stem, from the number at its end."""
-    numbers = {}
-    for image in images:
-        digits = re.search(r"[0-9]{1,9}$", image.stem)
-        if digits is None:
-            raise SchemaError(
-                f"'{folder / image}' has no number at the end of its name. Give the folder of the frames."
-            )
-        numbers[image.stem] = int(digits[0])
-    if len(set(numbers.values())) < len(numbers):
-        raise SchemaError(f"Two images of sequence '{name}' have one number. Give the folder of the frames.")
-    first = min(1, min(numbers.values()))
+def _places(
+    name: str, images: Sequence[PurePosixPath], place: _Place, pictures: Sequence[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Frame of each image by its stem: that of the picture of its name, else told by its number; and notes."""
+    by_name = {Path(picture).stem: t for t, picture in enumerate(pictures)}
+    if all(image.stem in by_name for image in images):
+        return by_name, {}
+    numbers = _numbers(name, images, place.path)
+    by_number = {_number(Path(picture).stem): t for t, picture in enumerate(pictures)}
+    told = all(_CVAT_FRAME.fullmatch(stem) for stem in numbers) or _counts_from_one(images, place)
+    if not told and len(by_number) == len(pictures) and by_number.keys() >= set(numbers.values()):
+        return {stem: by_number[number] for stem, number in numbers.items()}, {}
+    first, notes = _first_number(name, images, numbers, place, len(pictures))
     last = max(numbers.values()) - first
     if last >= MOST_FRAMES:
         raise SchemaError(f"Sequence '{name}' has a frame {last}, expected less than {MOST_FRAMES}. Correct the names.")
-    return {stem: number - first for stem, number in numbers.items()}
+    return {stem: number - first for stem, number in numbers.items()}, notes
+
+
+def _number(stem: str) -> int | None:
+    digits = re.search(r"[0-9]{1,9}$", stem)
+    return None if digits is None else int(digits[0])
+
+
+def _numbers(name: str, images: Sequence[PurePosixPath], folder: Path) -> dict[str, int]:
+    """Number at the end of each image's name, by its stem."""
+    numbers = {}
+    for image in images:
+        number = _number(image.stem)
+        if number is None:
+            raise SchemaError(
+                f"'{folder / image}' has no number at the end of its name. Give the folder of the frames."
+            )
+        numbers[image.stem] = number
+    if len(set(numbers.values())) < len(numbers):
+        raise SchemaError(f"Two images of sequence '{name}' have one number. Give the folder of the frames.")
+    return numbers
+
+
+def _counts_from_one(images: Sequence[PurePosixPath], place: _Place) -> bool:
+    """Whether the layout is MOTSChallenge's."""
+    return not _FROM_ONE_FOLDERS.isdisjoint((place.name, *images[0].parent.parts))
+
+
+def _first_number(
+    name: str, images: Sequence[PurePosixPath], numbers: Mapping[str, int], place: _Place, pictures: int
+) -> tuple[int, dict[str, int]]:
+    """Number of the first frame, of which there may be no image; and a note where it is a guess.
+
+    CVAT counts the frames of videos from 0, MOTSChallenge from 1. Elsewhere a missing 0 may be a frame without objects:
+    Datumaro, which writes labels.txt, leaves these out. The benchmarks' own images are of every frame, so that 1 is
+    first where all images from it on are there.
+
+    Raises:
+        SchemaError: It is not known.
+    """
+    if 0 in numbers.values() or all(_CVAT_FRAME.fullmatch(stem) for stem in numbers):
+        return 0, {}
+    if _counts_from_one(images, place) or 0 < pictures <= max(numbers.values()):
+        return 1, {}
+    if max(numbers.values()) == len(numbers) and not any(file.name == LABELS_FILE for file in place.files):
+        return 1, {FROM_ONE: 1}
+    raise SchemaError(
+        f"The first image of sequence '{name}' is '{images[0].name}', and nothing says whether its frames count from 0 "
+        "or from 1. Give the folder of its pictures (--frames), called as the images are."
+    )
 
 
 def _tracks(rows: MotsRows, names: Sequence[str], length: int) -> tuple[ObjectTrack, ...]:
