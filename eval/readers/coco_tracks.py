@@ -1,14 +1,15 @@
 """COCO instance files whose annotations say which object they are, by `track_id` or, as in mmdet, `instance_id`.
 
 Images say of which video they are (`video_id`) and where in it (`frame_id` or `frame_index`); where they do not, the
-folder of the file name is the video and its natural order the time.
+folder of the file name is the video, whatever it is called elsewhere, and its natural order the time. File names may
+be those of Windows.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from eval.errors import SchemaError
@@ -24,6 +25,8 @@ from eval.readers.coco import Annotation, Image, decode_annotations, read_images
 from eval.readers.record import Record, by_id, categories, load_object, refuse_strangers, table
 from eval.readers.segmentation import read_mask
 from eval.rle import Rle, areas
+
+_Key = int | str  # video_id, or the folder of images that have none
 
 _PLACES = ("track_id", "instance_id", "video_id", "frame_id", "frame_index", "file_name")
 
@@ -48,10 +51,7 @@ def read_coco_tracks(path: str | Path) -> list[AnnotatedVideo]:
         refuse_strangers(record, "in_front_of", behind, image_of, annotation.id, annotation.image_id)
         found[annotation.image_id].append((record, annotation))
     by_name = {category.id: category.name for category in names}
-    return [
-        _video(name, frames, found, track_of, by_name, document.file)
-        for name, frames in _videos(document, images).items()
-    ]
+    return [_video(name, frames, found, track_of, by_name, document.file) for name, frames in _videos(document, images)]
 
 
 def _track_id(record: Record) -> int:
@@ -61,21 +61,50 @@ def _track_id(record: Record) -> int:
     raise record.error("", "has neither track_id nor instance_id", "Say which object it is, the same in every frame.")
 
 
-def _videos(document: Record, images: Sequence[Image]) -> dict[str, list[Image]]:
-    """Images of each video in order of time, by the video's name."""
-    names: dict[int, str] = {}
-    if document.values.get("videos") is not None:
-        names = dict(table(document, "videos", _named))
-    ordered: dict[str, list[tuple[Any, Image]]] = defaultdict(list)
+def _videos(document: Record, images: Sequence[Image]) -> list[tuple[str, list[Image]]]:
+    """The videos by order of appearance: their names, and their images in order of time."""
+    ordered: dict[_Key, list[tuple[Any, Image]]] = defaultdict(list)
     records = [Record(v, f"images[{i}]", document.file) for i, v in enumerate(document.values["images"])]
     for record, image in zip(records, images, strict=True):
-        if record.values.get("video_id") is not None:
-            video = record.integer("video_id")
-            name = file_name(names.get(video) or PurePosixPath(image.file_name).parent.name or str(video))
-        else:
-            name = PurePosixPath(image.file_name).parent.name or Path(document.file).stem
-        ordered[name].append((_time(record, image), image))
-    return {name: _in_order(name, frames, document.file) for name, frames in ordered.items()}
+        known = record.values.get("video_id") is not None
+        key = record.integer("video_id") if known else _folder(image.file_name)
+        ordered[key].append((_time(record, image), image))
+    names = _names(document, {key: _folder(frames[0][1].file_name) for key, frames in ordered.items()})
+    return [(names[key], _in_order(names[key], frames, document.file)) for key, frames in ordered.items()]
+
+
+def _names(document: Record, folders: Mapping[_Key, str]) -> dict[_Key, str]:
+    """Names of videos: their own, else of their folders; of those without either, the id or that of the file."""
+    own: dict[int, str] = {}
+    if document.values.get("videos") is not None:
+        own = dict(table(document, "videos", _named))
+    names: dict[_Key, str] = {key: own[key] for key in folders if isinstance(key, int) and own.get(key)}
+    names |= _short_names({key: folder for key, folder in folders.items() if folder and key not in names})
+    alone = {key: Path(document.file).stem if isinstance(key, str) else str(key) for key in folders}
+    return {key: file_name(names.get(key) or alone[key]) for key in folders}
+
+
+def _short_names(folders: Mapping[_Key, str]) -> dict[_Key, str]:
+    """The last folder of each video, with as many of those above it as tell all apart: `A_img1`.
+
+    The id of a video counts as a folder where several lie in one.
+    """
+    shared = Counter(folders.values())
+    parts = {
+        key: [*folder.strip("/").split("/"), *([str(key)] if shared[folder] > 1 and isinstance(key, int) else [])]
+        for key, folder in folders.items()
+    }
+    joined: dict[_Key, str] = {}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        joined = {key: "_".join(part[-depth:]) for key, part in parts.items()}
+        if len(set(joined.values())) == len(joined):
+            break
+    return joined
+
+
+def _folder(name: str) -> str:
+    """What a file name says before its last slash or backslash."""
+    return name.replace("\\", "/").rpartition("/")[0]
 
 
 def _named(record: Record) -> tuple[int, str]:
@@ -128,7 +157,7 @@ def _video(
         height=frames[0].height,
         width=frames[0].width,
         length=len(frames),
-        frame_names=tuple(image.file_name for image in frames),
+        frame_names=tuple(image.file_name.replace("\\", "/") for image in frames),
         classes={label: number for number, label in names.items()},
         tracks=tracks,
         source=file,

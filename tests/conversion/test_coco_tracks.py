@@ -42,6 +42,46 @@ def test_the_folder_is_the_video_and_natural_order_the_time(write) -> None:
     assert (second.name, second.tracks[0].id) == ("b", 5)
 
 
+IN_TWO = ("A/img1/1.jpg", "A/img1/2.jpg", "B/img1/1.jpg", "B/img1/2.jpg")
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "found"),
+    [
+        (IN_TWO, {}, ["A_img1", "B_img1"]),
+        (IN_TWO, {"video_id": [1, 1, 2, 2]}, ["A_img1", "B_img1"]),
+        (IN_TWO, {"video_id": [1, 1, 2, 2], "frame_id": [0, 1, 0, 1]}, ["A_img1", "B_img1"]),
+        (IN_TWO, {"frame_id": [0, 1, 0, 1]}, ["A_img1", "B_img1"]),
+        (("A\\1.jpg", "A\\2.jpg", "B\\1.jpg", "B\\2.jpg"), {}, ["A", "B"]),
+        (("/data/A/1.jpg", "/data/A/2.jpg", "/data/B/1.jpg", "/data/B/2.jpg"), {}, ["A", "B"]),
+        (("a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"), {"video_id": [8, 8, 9, 9]}, ["8", "9"]),
+        (("1.jpg", "2.jpg", "3.jpg", "4.jpg"), {"video_id": [8, 8, 9, 9]}, ["8", "9"]),
+    ],
+    ids=[
+        "folders of one name",
+        "the same with video_id",
+        "the same with video_id and frame_id",
+        "the same with frame_id",
+        "names of Windows",
+        "absolute names",
+        "two videos in one folder",
+        "two videos without a folder",
+    ],
+)
+def test_two_videos_are_never_merged(
+    write, names: tuple[str, ...], images: dict[str, list[int]], found: list[str]
+) -> None:
+    videos = read_coco_tracks(write([annotation(1, 1, 9), annotation(2, 3, 9)], names=names, **images))
+    assert [(video.name, video.length) for video in videos] == [(name, 2) for name in found]
+    assert videos[1].frame_names == tuple(name.replace("\\", "/") for name in names[2:])
+    assert [[mask is not None for mask in video.tracks[0].masks] for video in videos] == [[True, False]] * 2
+
+
+def test_one_video_may_lie_in_two_folders(write) -> None:
+    (video,) = read_coco_tracks(write([annotation(1, 1, 9)], names=("a/1.jpg", "b/2.jpg"), video_id=[3, 3]))
+    assert (video.name, video.frame_names) == ("a", ("a/1.jpg", "b/2.jpg"))
+
+
 def test_frame_ids_order_a_video_where_they_are_given(write) -> None:
     video = read_coco_tracks(write([annotation(1, 1, 9)], video_id=[3, 3], frame_id=[1, 0]))[0]
     assert video.frame_names == ("a/10.jpg", "a/2.jpg")
