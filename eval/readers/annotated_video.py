@@ -21,6 +21,22 @@ VANISHED = "shapes cover no pixel and are left out"
 EMPTY = "tracks are never seen and are left out"
 FROM_ONE = "sequences have no image 0 and are taken to count from 1; give --frames where they do not"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".3gp",
+    ".ts",
+    ".mts",
+    ".gif",
+)
 
 PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")
 """Facts of a frame that our own formats know by name; `in_front_of` holds ids of tracks of the video."""
@@ -147,6 +163,12 @@ def file_name(text: str) -> str:
     """A text as the name of a file or folder, and never of one elsewhere."""
     name = text.replace("/", "_").replace("\\", "_").strip()
     return name if name.strip(".") else "video"
+
+
+def video_stem(name: str) -> str:
+    """Name of a video, or of a picture that is one, without the suffix of its file; `cam.1` has none."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and (dot + suffix).lower() in (*VIDEOS, *PICTURES) else name
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

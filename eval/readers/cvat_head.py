@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import file_name
+from eval.readers.annotated_video import file_name, video_stem
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import MOST_FRAMES
 from eval.readers.record import LARGEST_IMAGE
@@ -70,7 +70,7 @@ class CvatHead:
         self.step = int(step)
         self.length = self._length(root)
         name = (root.findtext("meta/task/name") or "").strip() or Path(file).stem
-        self.name = Path(file_name(name)).stem
+        self.name = video_stem(file_name(name))
         self.labels = [label.text.strip() for label in root.iterfind("meta//label/name") if label.text]
 
     def error(self, place: str, problem: str, cure: str) -> SchemaError:

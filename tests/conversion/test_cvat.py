@@ -86,6 +86,16 @@ def test_labels_keep_their_order_also_without_objects(cvat) -> None:
     assert (video.name, video.height, video.width, video.length) == ("walk", 6, 8, 5)
 
 
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("cam.1", "cam.1"), ("cam.2.MP4", "cam.2"), ("walk.mov", "walk"), ("a/b.mp4", "a_b"), (".mp4", ".mp4")],
+)
+def test_a_video_is_called_as_its_task_without_the_suffix_of_a_video(cvat, task: str, name: str) -> None:
+    path = cvat(track(box(0, 0)))
+    path.write_text(path.read_text().replace("walk.mp4", task))
+    assert read_cvat_video(path).name == name
+
+
 def test_what_else_is_said_of_a_frame_comes_along(cvat) -> None:
     inside = '<attribute name="occlusion">severe_occlusion</attribute><attribute name="hidden">0.75</attribute>'
     inside += '<attribute name="colour">red</attribute>'

@@ -12,6 +12,7 @@ import pytest
 from eval.errors import SchemaError
 from eval.readers.mots_videos import read_mots_videos
 from eval.readers.ytvis import read_ytvis
+from vos_occ.datasets.jsonl_videos import read_jsonl_video
 from vos_occ.results import CvatMotsWriter
 from vos_occ.results.header import Header
 from vos_occ.results.jsonl import JsonlWriter
@@ -117,6 +118,15 @@ def test_results_become_a_task_of_cvat_and_come_back_as_annotations(results: Pat
     ]
     assert run(out, "--from", "ytvis", "--to", "cvat-mots", "--out", tmp_path / "again") == 0
     expect_frames(tmp_path / "again" / "walk.zip")
+
+
+@pytest.mark.parametrize(
+    ("video", "name"), [("cam.1", "cam.1"), ("cam.1.mp4", "cam.1"), ("walk.avi", "walk"), ("in/walk", "walk")]
+)
+def test_results_are_called_as_their_video_without_its_suffix(tmp_path: Path, video: str, name: str) -> None:
+    with JsonlWriter(tmp_path / "a.jsonl", Header(video, WIDTH, HEIGHT, 25.0, 3, ("cat", "dog"))) as writer:
+        writer.write(FRAMES[0], None)
+    assert read_jsonl_video(tmp_path / "a.jsonl").name == name
 
 
 def test_results_that_break_off_are_no_annotations(results: Path, tmp_path: Path, capsys) -> None:

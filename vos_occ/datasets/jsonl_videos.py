@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack
+from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack, file_name, video_stem
 from eval.rle import Rle
 from vos_occ.results.jsonl import read_jsonl
 from vos_occ.results.mots_objects import disjoint_masks
@@ -41,7 +41,7 @@ def read_jsonl_video(path: str | Path) -> AnnotatedVideo:
         for track_id in sorted(masks)
     )
     return AnnotatedVideo(
-        name=Path(video.header.video).stem,
+        name=video_stem(file_name(Path(video.header.video).name)),
         height=video.header.height,
         width=video.header.width,
         length=length,
