@@ -129,6 +129,15 @@ def test_results_are_called_as_their_video_without_its_suffix(tmp_path: Path, vi
     assert read_jsonl_video(tmp_path / "a.jsonl").name == name
 
 
+def test_results_of_videos_without_a_name_are_called_as_their_files(tmp_path: Path, capsys) -> None:
+    for number in (1, 2):
+        with JsonlWriter(tmp_path / f"{number}.jsonl", Header("", WIDTH, HEIGHT, None, 1, ("cat", "dog"))) as writer:
+            writer.write(FRAMES[0], None)
+    files = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    assert run(*files, "--from", "jsonl", "--to", "cvat-mots", "--out", tmp_path / "draft") == 0
+    assert sorted(path.name for path in (tmp_path / "draft").iterdir()) == ["1.zip", "2.zip"]
+
+
 def test_results_that_break_off_are_no_annotations(results: Path, tmp_path: Path, capsys) -> None:
     results.write_text(results.read_text()[:-40])
     assert run(results, "--from", "jsonl", "--to", "cvat-mots", "--out", tmp_path / "cvat") == 2

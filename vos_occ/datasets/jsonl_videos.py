@@ -18,6 +18,8 @@ UNSAID = "tracks are without their scores and what was predicted of occlusion"
 def read_jsonl_video(path: str | Path) -> AnnotatedVideo:
     """The tracks of a result file: each with its most frequent class, a pixel with the object of the highest score.
 
+    A video without a name, as those of OVIS and YouTube-VIS are, is called as the file.
+
     Raises:
         InputError: there is no such file, or its run was stopped.
         SchemaError: a line is not what the schema says.
@@ -41,7 +43,7 @@ def read_jsonl_video(path: str | Path) -> AnnotatedVideo:
         for track_id in sorted(masks)
     )
     return AnnotatedVideo(
-        name=video_stem(file_name(Path(video.header.video).name)),
+        name=video_stem(file_name(Path(video.header.video).name or Path(path).stem)),
         height=video.header.height,
         width=video.header.width,
         length=length,
