@@ -19,7 +19,9 @@ from typing import Any
 from rich.progress import track
 
 from eval.errors import EvalError
-from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, convert, read_videos
+from eval.readers.annotated_video import AnnotatedVideo, refuse_same_videos
+from eval.readers.cvat import read_cvat_video
+from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, Shown, convert, read_videos
 from vos_occ.datasets.extraction import extract_frames
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, UserError
@@ -46,13 +48,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def read(args: argparse.Namespace, shown: Shown) -> list[AnnotatedVideo]:
+    """The videos of the inputs; sizes of CVAT's tasks of pictures are those of the pictures, once these are there."""
+    frames = None if args.media else args.frames
+    if args.source != "cvat-video" or args.classes is not None:  # which are refused there
+        return read_videos(args.source, args.inputs, frames, args.classes, shown)
+    videos = [read_cvat_video(path, frames) for path in shown(args.inputs, "read")]
+    refuse_same_videos(videos)
+    return videos
+
+
 def run(args: argparse.Namespace) -> Report:
     def shown(items: Iterable[Any], what: str) -> Iterable[Any]:
         return track(list(items), what, disable=args.quiet or not sys.stderr.isatty(), transient=True)
 
     if args.media:  # before frames are written for nothing; what takes --media writes ytvis
         require_new(args.out, args.overwrite, folder=False)
-    videos = read_videos(args.source, args.inputs, None if args.media else args.frames, args.classes, shown)
+    videos = read(args, shown)
     if args.media:
         if len(args.media) != len(videos):
             raise InputError(f"--media names {len(args.media)} files for {len(videos)} XML files. Give one for each.")

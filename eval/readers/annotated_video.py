@@ -7,12 +7,16 @@ and written from it.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import ExifTags, Image
+
 from eval.errors import SchemaError
+from eval.readers.record import LARGEST_IMAGE
 from eval.readers.ytvis import Track, YtvisDataset
 from eval.rle import Rle, areas
 
@@ -21,22 +25,7 @@ VANISHED = "shapes cover no pixel and are left out"
 EMPTY = "tracks are never seen and are left out"
 FROM_ONE = "sequences have no image 0 and are taken to count from 1; give --frames where they do not"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".avi",
-    ".mkv",
-    ".webm",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".3gp",
-    ".ts",
-    ".mts",
-    ".gif",
-)
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".mts", ".gif")
 
 PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")
 """Facts of a frame that our own formats know by name; `in_front_of` holds ids of tracks of the video."""
@@ -151,12 +140,28 @@ def pictures_in(folder: Path) -> list[str]:
     Raises:
         SchemaError: There are none.
     """
-    found = [path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES] if folder.is_dir() else []
+    paths = folder.iterdir() if folder.is_dir() else ()
+    found = [path.name for path in paths if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
     if not found:
         raise SchemaError(
             f"There are no pictures in '{folder}'. Put the frames of the video there, or leave out frames."
         )
-    return sorted((name for name in found if not name.startswith(".")), key=natural_key)
+    return sorted(found, key=natural_key)
+
+
+def picture_size(folder: Path) -> tuple[int, int]:
+    """Height and width of the pictures directly in a folder, as they stand upright.
+
+    Raises:
+        SchemaError: There are none, one cannot be read, or they are of two sizes.
+    """
+    sizes: dict[tuple[int, int], str] = {}
+    for name in pictures_in(folder):
+        sizes.setdefault(_upright_size(folder / name), name)
+        if len(sizes) > 1:
+            both = " and ".join(f"'{other}' {height} x {width}" for (height, width), other in sizes.items())
+            raise SchemaError(f"Pictures in '{folder}' are {both} (height x width). Frames of a video have one size.")
+    return next(iter(sizes))
 
 
 def file_name(text: str) -> str:
@@ -174,6 +179,21 @@ def video_stem(name: str) -> str:
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Sorts img2 before img10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    """Height and width; its header is all that is read of a picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except Exception as error:  # Pillow lets through whatever it met: OSError, SyntaxError, struct.error, ...
+        raise SchemaError(f"'{path}' is no picture that can be read ({error}). Remove or replace it.") from None
+    if height * width > LARGEST_IMAGE:
+        raise SchemaError(f"'{path}' is {height} x {width}, expected at most {LARGEST_IMAGE} pixels. Make it smaller.")
+    return (width, height) if turned else (height, width)
 
 
 def _object(track: Track, label: str) -> ObjectTrack:

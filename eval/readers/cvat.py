@@ -13,15 +13,20 @@ from eval.readers.cvat_shapes import Shape, draw, fill, read_shape
 from eval.rle import Rle
 
 
-def read_cvat_video(path: str | Path) -> AnnotatedVideo:
+def read_cvat_video(path: str | Path, frames: str | Path | None = None) -> AnnotatedVideo:
     """Read an annotations.xml of one task or job, or the zip that CVAT puts it in.
 
+    Args:
+        path: The file.
+        frames: Folder with the pictures of each task in a folder of its name: of a task made of pictures CVAT does not
+            write the size.
+
     Raises:
-        SchemaError: It is none, or something in it does not fit; names the file and the track and frame.
+        SchemaError: It is none, nothing says its size, or something in it does not fit; names file, track and frame.
     """
     path = Path(path)
     root = parse_cvat(path)
-    head = CvatHead(root, path.name)
+    head = CvatHead(root, path.name, None if frames is None else Path(frames))
     notes = dict.fromkeys((BOXES, VANISHED, EMPTY), 0)
     tracks = []
     for number, element in enumerate(root.iter("track")):

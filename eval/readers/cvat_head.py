@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import file_name, video_stem
+from eval.readers.annotated_video import file_name, picture_size, video_stem
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import MOST_FRAMES
 from eval.readers.record import LARGEST_IMAGE
@@ -54,14 +54,19 @@ class _PlainTree(ElementTree.TreeBuilder):
 
 
 class CvatHead:
-    """What the head of the file says of the video: name, size, which frames were annotated, labels."""
+    """What the head of the file says of the video: name, size, which frames were annotated, labels.
 
-    def __init__(self, root: ElementTree.Element, file: str) -> None:
+    Args:
+        root: The document.
+        file: Its name, for errors.
+        frames: Folder with a folder of pictures of the task's name, which have the size where the file does not say it.
+    """
+
+    def __init__(self, root: ElementTree.Element, file: str, frames: Path | None = None) -> None:
         self.file = file
-        self.height, self.width = (self._number(root, side) for side in ("original_size/height", "original_size/width"))
-        if self.height * self.width > LARGEST_IMAGE:
-            size = f"{self.height} x {self.width} pixels"
-            raise self.error("original_size", f"is {size}, expected at most {LARGEST_IMAGE} pixels", "Correct it.")
+        name = (root.findtext("meta/task/name") or "").strip() or Path(file).stem
+        self.name = video_stem(file_name(name))
+        self.height, self.width = self._size(root, frames)
         self.first = self._number(root, "start_frame", least=0, missing=0)
         frame_filter = root.findtext(".//frame_filter") or ""
         step = frame_filter.strip().removeprefix("step=") or "1"
@@ -69,8 +74,6 @@ class CvatHead:
             raise self.error("frame_filter", f"is {frame_filter[:40]!r}, expected step=N", "Correct it.")
         self.step = int(step)
         self.length = self._length(root)
-        name = (root.findtext("meta/task/name") or "").strip() or Path(file).stem
-        self.name = video_stem(file_name(name))
         self.labels = [label.text.strip() for label in root.iterfind("meta//label/name") if label.text]
 
     def error(self, place: str, problem: str, cure: str) -> SchemaError:
@@ -89,6 +92,19 @@ class CvatHead:
     def frame_of(self, index: int) -> int:
         """The number that CVAT gives a frame."""
         return self.first + index * self.step
+
+    def _size(self, root: ElementTree.Element, frames: Path | None) -> tuple[int, int]:
+        """Height and width, which CVAT writes for tasks made of a video alone."""
+        if root.find(".//original_size") is None:
+            if frames is None:
+                cure = f"Put them into a folder '{self.name}' and give the folder that it is in (--frames, no --media)."
+                raise self.error("<original_size>", "is missing, as where a task is made of pictures", cure)
+            return picture_size(frames / self.name)
+        height, width = (self._number(root, f"original_size/{side}") for side in ("height", "width"))
+        if height * width > LARGEST_IMAGE:
+            size = f"{height} x {width} pixels"
+            raise self.error("original_size", f"is {size}, expected at most {LARGEST_IMAGE} pixels", "Correct it.")
+        return height, width
 
     def _length(self, root: ElementTree.Element) -> int:
         if root.findtext(".//size") is not None:

@@ -63,6 +63,15 @@ def test_names_of_pictures_come_from_their_folder(run, cvat, tmp_path: Path) -> 
     assert read_ytvis(tmp_path / "o.json").videos[0].file_names[1] == "walk/p1.png"
 
 
+def test_a_task_of_pictures_has_the_size_of_these(run, cvat, tmp_path: Path) -> None:
+    pictures(tmp_path / "frames" / "walk", 5)
+    path = cvat(MOVING)
+    path.write_text(path.read_text().replace("original_size", "no_size"))
+    assert run("cvat-video", "ytvis", path, "--frames", tmp_path / "frames", "--out", tmp_path / "o.json") == 0
+    video = read_ytvis(tmp_path / "o.json").videos[0]
+    assert (video.height, video.width, video.length) == (6, 8, 5)
+
+
 def test_what_was_guessed_filled_or_left_out_is_said(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("cvat-video", "ytvis", cvat(MOVING), "--out", tmp_path / "o.json") == 0
     said = capsys.readouterr().out

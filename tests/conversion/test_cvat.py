@@ -4,11 +4,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 from eval.errors import SchemaError
 from eval.readers.annotated_video import BOXES, EMPTY, VANISHED, AnnotatedVideo
 from eval.readers.cvat import read_cvat_video
+from vos_occ.media.image_source import read_image
 
 
 def box(frame: int, x: float, outside: int = 0, width: float = 2, **attributes: object) -> str:
@@ -94,6 +96,48 @@ def test_a_video_is_called_as_its_task_without_the_suffix_of_a_video(cvat, task:
     path = cvat(track(box(0, 0)))
     path.write_text(path.read_text().replace("walk.mp4", task))
     assert read_cvat_video(path).name == name
+
+
+ORIGINAL_SIZE = "<original_size><width>8</width><height>6</height></original_size>"
+
+
+@pytest.fixture
+def pictures_task(cvat, tmp_path: Path) -> Path:
+    """The file of a task made of pictures, of which CVAT says no size."""
+    path = cvat(track(box(0, 0)), length=2)
+    path.write_text(path.read_text().replace(ORIGINAL_SIZE, ""))
+    (tmp_path / "frames" / "walk").mkdir(parents=True)
+    return path
+
+
+def test_a_task_of_pictures_has_their_size(pictures_task: Path, tmp_path: Path) -> None:
+    for name in ("0.jpg", "1.png"):
+        Image.new("RGB", (8, 6)).save(tmp_path / "frames" / "walk" / name)
+    video = read_cvat_video(pictures_task, tmp_path / "frames")
+    assert (video.height, video.width, areas_of(video)) == (6, 8, [4, 4])
+
+
+def test_pictures_that_lie_on_their_side_are_taken_upright(pictures_task: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = tmp_path / "frames" / "walk" / "0.jpg"
+    Image.new("RGB", (8, 6)).save(path, exif=exif)
+    video = read_cvat_video(pictures_task, tmp_path / "frames")
+    assert (video.height, video.width) == (8, 6) == read_image(path).shape[:2]
+
+
+def test_a_task_of_pictures_without_their_size_is_refused(pictures_task: Path, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"original_size> is missing.*Put them into a folder 'walk'.*--frames"):
+        read_cvat_video(pictures_task)
+    with pytest.raises(SchemaError, match="no pictures in"):
+        read_cvat_video(pictures_task, tmp_path / "frames")
+    Image.new("RGB", (8, 6)).save(tmp_path / "frames" / "walk" / "0.jpg")
+    Image.new("RGB", (8, 7)).save(tmp_path / "frames" / "walk" / "1.jpg")
+    with pytest.raises(SchemaError, match="'0.jpg' 6 x 8 and '1.jpg' 7 x 8"):
+        read_cvat_video(pictures_task, tmp_path / "frames")
+    (tmp_path / "frames" / "walk" / "1.jpg").write_text("no picture")
+    with pytest.raises(SchemaError, match="1.jpg' is no picture that can be read"):
+        read_cvat_video(pictures_task, tmp_path / "frames")
 
 
 def test_what_else_is_said_of_a_frame_comes_along(cvat) -> None:
