@@ -170,6 +170,11 @@ def file_name(text: str) -> str:
     return name if name.strip(".") else "video"
 
 
+def folder_name(folder: Path) -> str:
+    """Name of a folder, also of `.` and `..`."""
+    return folder.name if folder.name.strip(".") else folder.resolve().name
+
+
 def video_stem(name: str) -> str:
     """Name of a video, or of a picture that is one, without the suffix of its file; `cam.1` has none."""
     stem, dot, suffix = name.rpartition(".")

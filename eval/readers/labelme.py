@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import BOXES, PICTURES, VANISHED, AnnotatedVideo, ObjectTrack, natural_key
+from eval.readers.annotated_video import (
+    BOXES,
+    PICTURES,
+    VANISHED,
+    AnnotatedVideo,
+    ObjectTrack,
+    folder_name,
+    natural_key,
+)
 from eval.readers.png import PngError, read_png
 from eval.readers.record import LARGEST_IMAGE, Record, is_number, load_object, records, shown
 from eval.readers.segmentation import FARTHEST, read_mask
@@ -38,10 +46,11 @@ def read_labelme(folder: str | Path) -> AnnotatedVideo:
         SchemaError: There are none, or one does not fit.
     """
     folder = Path(folder)
-    files = {path.stem: path for path in folder.glob("*.json")} if folder.is_dir() else {}
+    there = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    files = {path.stem: path for path in there if path.suffix == ".json"}
     if not files:
         raise SchemaError(f"'{folder}' has no labelme files (*.json). Give the folder of one video.")
-    pictures = {path.stem: path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES}
+    pictures = {path.stem: path.name for path in there if path.suffix.lower() in PICTURES}
     stems = sorted({*files, *pictures}, key=natural_key)
     documents = {stem: load_object(path) for stem, path in files.items()}
     height, width = _size(documents)
@@ -53,17 +62,18 @@ def read_labelme(folder: str | Path) -> AnnotatedVideo:
             key = record.text("label"), _group(record)
             parts[key][t].append(_mask(record, height, width, notes))
             facts[key].setdefault(t, {}).update(_facts(record))
-    names = tuple(f"{folder.name}/{pictures.get(stem) or _picture(documents[stem])}" for stem in stems)
+    name = folder_name(folder)
+    names = tuple(f"{name}/{pictures.get(stem) or _picture(documents[stem])}" for stem in stems)
     labels = sorted({label for label, _ in parts})
     return AnnotatedVideo(
-        name=folder.name,
+        name=name,
         height=height,
         width=width,
         length=len(stems),
         frame_names=names,
         classes={label: number for number, label in enumerate(labels, start=1)},
         tracks=_tracks(parts, facts, len(stems), notes),
-        source=folder.name,
+        source=name,
         notes=notes,
     )
 

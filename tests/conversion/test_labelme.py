@@ -76,6 +76,19 @@ def test_pictures_without_a_json_are_frames_without_objects(write) -> None:
     assert video.tracks[0].masks[0] is None
 
 
+def test_the_folder_where_one_stands_has_its_name(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write([shape()]))
+    video = read_labelme(".")
+    assert (video.name, video.frame_names, video.source) == ("walk", ("walk/f1.jpg",), "walk")
+
+
+def test_what_macos_leaves_beside_files_is_no_frame(write) -> None:
+    folder = write([shape()])
+    for name in ("._f1.json", "._f0.jpg", ".DS_Store"):
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    assert read_labelme(folder).frame_names == ("walk/f1.jpg",)
+
+
 def test_flags_by_the_names_of_ovis_are_its_labels(write) -> None:
     flagged = shape(flags={"slight_occlusion": True, "blurred": True}, description="far")
     facts = read_labelme(write([flagged], [shape()])).tracks[0].per_frame
