@@ -2,7 +2,7 @@
 
 Known layouts: `NAME/000000.png` (KITTI MOTS), `NAME/gt/*.png`, `instances/*.png` and `instances/NAME/*.png` with
 `instances/labels.txt` (CVAT and Datumaro, whose names are those of the pictures and leave out frames without objects),
-and CVAT's zip of a task, `NAME.zip` with `default/instances/*.png`.
+and CVAT's zip of a task, `NAME.zip` with `default/instances/*.png`, or its subset's name for `default`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import FROM_ONE, AnnotatedVideo, ObjectTrack, natural_key, pictures_in
+from eval.readers.annotated_video import (
+    FROM_ONE,
+    AnnotatedVideo,
+    ObjectTrack,
+    folder_name,
+    natural_key,
+    pictures_in,
+)
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MOST_FRAMES, MotsRows
 from eval.readers.mots_png import INSTANCES_PER_CLASS, parse_mots_png
@@ -28,6 +35,7 @@ FOLDERS = ("gt", "instances", "img1", "masks", "default")
 
 LABELS_FILE = "labels.txt"
 
+_HIDDEN = (".", "__MACOSX")
 _FROM_ONE_FOLDERS = {"gt", "img1"}
 _CVAT_FRAME = re.compile(r"frame_[0-9]{6,}")
 
@@ -61,7 +69,7 @@ class _Place:
 
     Attributes:
         path: Where it is.
-        files: What is in it, below it.
+        files: What is in it, below it, without what macOS adds.
     """
 
     path: Path
@@ -70,14 +78,16 @@ class _Place:
     @classmethod
     def of(cls, path: Path) -> _Place:
         if is_zip(path):
-            return cls(path, tuple(map(PurePosixPath, list_members(path))))
-        found = path.rglob("*") if path.is_dir() else ()
-        return cls(path, tuple(PurePosixPath(file.relative_to(path).as_posix()) for file in found))
+            files = [PurePosixPath(name) for name in list_members(path)]
+        else:
+            found = path.rglob("*") if path.is_dir() else ()
+            files = [PurePosixPath(file.relative_to(path).as_posix()) for file in found]
+        return cls(path, tuple(file for file in files if not any(part.startswith(_HIDDEN) for part in file.parts)))
 
     @property
     def name(self) -> str:
         """Of the sequence that lies in it without a folder of its own."""
-        return self.path.name if self.path.is_dir() else self.path.stem
+        return folder_name(self.path) if self.path.is_dir() else self.path.stem
 
     def read(self, files: Sequence[PurePosixPath]) -> list[bytes]:
         """What some of them hold."""
@@ -90,10 +100,10 @@ def _sequences(place: _Place) -> dict[str, list[PurePosixPath]]:
     """Images of each sequence by its name, in natural order."""
     found: dict[str, list[PurePosixPath]] = defaultdict(list)
     owner: dict[str, PurePosixPath] = {}
-    for file in sorted(place.files):
-        if file.suffix != ".png" or (not place.path.is_dir() and not _may_be_masks(file)):
-            continue
-        parts = file.parent.parts
+    images = [file for file in sorted(place.files) if file.suffix == ".png" and _may_be_masks(file, place)]
+    subset = _only_subset(images, place)
+    for file in images:
+        parts = () if file.parent == subset else file.parent.parts
         while parts and parts[-1] in FOLDERS:
             parts = parts[:-1]
         name = parts[-1] if parts else place.name
@@ -106,9 +116,15 @@ def _sequences(place: _Place) -> dict[str, list[PurePosixPath]]:
     return {name: sorted(found[name], key=lambda file: natural_key(file.name)) for name in sorted(found)}
 
 
-def _may_be_masks(file: PurePosixPath) -> bool:
-    """Whether a PNG of a zip is none of the pictures that CVAT puts beside the masks, nor what macOS adds."""
-    return "images" not in file.parts and not any(part.startswith((".", "__MACOSX")) for part in file.parts)
+def _may_be_masks(file: PurePosixPath, place: _Place) -> bool:
+    """Whether a PNG is none of the pictures that CVAT puts beside the masks in a zip."""
+    return place.path.is_dir() or "images" not in file.parts
+
+
+def _only_subset(images: Sequence[PurePosixPath], place: _Place) -> PurePosixPath | None:
+    """The one `SUBSET/instances` of a zip: CVAT names it after a part of the data set, such as `train`."""
+    folders = {image.parent for image in images if image.parent.name == "instances" and len(image.parent.parts) == 2}
+    return folders.pop() if len(folders) == 1 and not place.path.is_dir() else None
 
 
 def _labels(place: _Place) -> tuple[str, ...]:
@@ -116,7 +132,7 @@ def _labels(place: _Place) -> tuple[str, ...]:
     if not files:
         return ()
     try:
-        lines = [line.strip() for line in place.read(files[:1])[0].decode().splitlines()]
+        lines = [line.strip() for line in place.read(files[:1])[0].decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise SchemaError(f"'{place.path / files[0]}' is not text in UTF-8. Write one class a line.") from None
     return tuple(line for line in lines if line)

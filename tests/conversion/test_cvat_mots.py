@@ -180,6 +180,28 @@ def test_a_zip_is_kept_unless_asked(tmp_path: Path) -> None:
         writer.write(frame(1))
 
 
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["train/instances"], ["walk"]),
+        (["train/instances", "default/instances"], ["train", "walk"]),
+        (["train/instances", "val/instances"], ["train", "val"]),
+        (["instances/street"], ["street"]),
+        (["my/street/instances"], ["street"]),
+    ],
+    ids=["a subset is no video", "two subsets, one without a name", "two subsets", "a folder of a video", "deeper"],
+)
+def test_a_zip_of_one_subset_is_called_as_the_zip(tmp_path: Path, folders: list[str], names: list[str]) -> None:
+    with CvatMotsWriter(tmp_path / "written.zip", ["cat", "dog"]) as writer:
+        writer.write(FRAMES[0])
+    with zipfile.ZipFile(tmp_path / "written.zip") as archive:
+        image = archive.read("default/instances/frame_000000.png")
+    with zipfile.ZipFile(tmp_path / "walk.zip", "w") as archive:
+        for folder in folders:
+            archive.writestr(f"{folder}/frame_000000.png", image)
+    assert [video.name for video in read_mots_videos(tmp_path / "walk.zip")] == names
+
+
 def test_a_zip_without_images_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("default/images/frame_000000.png", b"a picture, no masks")

@@ -143,6 +143,24 @@ def test_cvat_names_classes_in_a_file_and_leaves_empty_frames_out(tmp_path: Path
     assert video.frame_names[1] == "export/frame_000001.jpg"
 
 
+def test_the_folder_where_one_stands_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, "walk/000000.png")
+    monkeypatch.chdir(tmp_path / "walk")
+    assert read_mots_videos(".")[0].name == "walk"
+
+
+def test_what_macos_leaves_beside_files_is_no_image(tmp_path: Path) -> None:
+    lay(tmp_path, "walk/000000.png")
+    (tmp_path / "walk" / "._000000.png").write_bytes(b"\x00\x05\x16\x07")
+    assert read_mots_videos(tmp_path)[0].length == 1
+
+
+def test_the_mark_at_the_start_of_a_file_is_no_part_of_a_class(tmp_path: Path) -> None:
+    lay(tmp_path, "walk/000000.png")
+    (tmp_path / "labels.txt").write_bytes("\ufeffcat\r\ndog\r\n".encode())
+    assert read_mots_videos(tmp_path)[0].classes == {"cat": 1, "dog": 2}
+
+
 def test_one_instance_number_of_two_classes_is_two_tracks(tmp_path: Path) -> None:
     write(tmp_path / "a" / "0.png", 1005, 2005)
     assert [(t.id, t.label) for t in read_mots_videos(tmp_path)[0].tracks] == [(1005, "car"), (2005, "pedestrian")]
