@@ -152,12 +152,13 @@ def _video(
     boxes = sum(annotation.segmentation is None for row in rows.values() for _, annotation in row.values())
     tracks = tuple(_track(number, rows[number], len(frames), frames[0], track_of, names) for number in sorted(rows))
     seen = sum(mask is not None for track in tracks for mask in track.masks)
+    file_names = tuple(image.file_name.replace("\\", "/") for image in frames)
     return AnnotatedVideo(
         name=name,
         height=frames[0].height,
         width=frames[0].width,
         length=len(frames),
-        frame_names=tuple(image.file_name.replace("\\", "/") for image in frames),
+        frame_names=file_names if all(file_names) else (),
         classes={label: number for number, label in names.items()},
         tracks=tracks,
         source=file,

@@ -87,6 +87,12 @@ def test_frame_ids_order_a_video_where_they_are_given(write) -> None:
     assert video.frame_names == ("a/10.jpg", "a/2.jpg")
 
 
+@pytest.mark.parametrize("names", [("", ""), ("a/1.jpg", "")], ids=["all", "one"])
+def test_a_video_of_which_a_picture_has_no_name_has_no_names(write, names: tuple[str, str]) -> None:
+    video = read_coco_tracks(write([annotation(1, 1, 9)], names=names, video_id=[3, 3], frame_id=[0, 1]))[0]
+    assert (video.frame_names, video.length) == ((), 2)
+
+
 def test_instance_id_0_is_a_track(write) -> None:
     records = [annotation(1, 1, 0, track_id=None, instance_id=0), annotation(2, 2, 0, track_id=None, instance_id=0)]
     track = read_coco_tracks(write(records))[0].tracks[0]

@@ -72,6 +72,17 @@ def test_a_task_of_pictures_has_the_size_of_these(run, cvat, tmp_path: Path) -> 
     assert (video.height, video.width, video.length) == (6, 8, 5)
 
 
+def test_names_that_a_coco_file_has_not_are_made_up_and_that_is_said(run, tmp_path: Path, capsys) -> None:
+    images = [{"id": i, "height": 2, "width": 3, "video_id": 5, "frame_id": i} for i in (1, 2)]
+    runs = {"size": [2, 3], "counts": [0, 6]}
+    found = [{"id": 1, "image_id": 1, "category_id": 1, "track_id": 1, "segmentation": runs}]
+    content = {"images": images, "categories": [{"id": 1, "name": "cat"}], "annotations": found}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    assert run("coco-track", "ytvis", tmp_path / "coco.json", "--out", tmp_path / "o.json") == 0
+    assert "names of frames are made up" in capsys.readouterr().out
+    assert read_ytvis(tmp_path / "o.json").videos[0].file_names == ("5/000000.jpg", "5/000001.jpg")
+
+
 def test_what_was_guessed_filled_or_left_out_is_said(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("cvat-video", "ytvis", cvat(MOVING), "--out", tmp_path / "o.json") == 0
     said = capsys.readouterr().out
