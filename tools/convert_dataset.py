@@ -4,8 +4,8 @@
 Formats: ytvis (YouTube-VIS and OVIS json), cvat-video (CVAT for video 1.1, XML or its zip), mots-png (folder of 16-bit
 images, or CVAT's zip of such), cvat-mots (CVAT's MOTS PNG, a zip per video, to write), coco-track (COCO json with
 track_id), labelme (a folder of json files per video, group_id as track id), jsonl (what a model found, to read). One
-side is ytvis or jsonl. --frames ROOT names the pictures: ROOT/VIDEO/*.jpg, which --media a.mp4 b.mp4 writes there
-first; without it, images of cvat-mots are called as CVAT calls the frames of a video.
+side is ytvis or jsonl. --frames ROOT names the pictures: ROOT/VIDEO/*.jpg, which --media a.mp4 b.mp4 writes; without
+it, images of cvat-mots are called as CVAT calls the frames of a video.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eval.errors import EvalError
 from eval.readers.annotated_video import AnnotatedVideo, refuse_same_videos
 from eval.readers.cvat import read_cvat_video
 from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, Shown, convert, read_videos
-from vos_occ.datasets.extraction import extract_frames
+from vos_occ.datasets.extraction import extracted_frames
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, UserError
 
@@ -65,12 +65,12 @@ def run(args: argparse.Namespace) -> Report:
     if args.media:  # before frames are written for nothing; what takes --media writes ytvis
         require_new(args.out, args.overwrite, folder=False)
     videos = read(args, shown)
-    if args.media:
-        if len(args.media) != len(videos):
-            raise InputError(f"--media names {len(args.media)} files for {len(videos)} XML files. Give one for each.")
-        for media, video in shown(zip(args.media, videos, strict=True), "frames"):
-            extract_frames(media, args.frames / video.name, video, args.overwrite)
-    return convert(videos, args.target, args.out, args.frames, args.overwrite, shown)
+    if not args.media:
+        return convert(videos, args.target, args.out, args.frames, args.overwrite, shown)
+    if len(args.media) != len(videos):
+        raise InputError(f"--media names {len(args.media)} files for {len(videos)} XML files. Give one for each.")
+    with extracted_frames(args.media, args.frames, videos, args.overwrite, shown) as named:
+        return convert(named, args.target, args.out, None, args.overwrite, shown)
 
 
 def main(arguments: list[str] | None = None) -> int:

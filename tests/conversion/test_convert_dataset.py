@@ -180,6 +180,49 @@ def test_no_frames_are_written_where_the_annotations_cannot_be(run, cvat, tmp_pa
     assert not frames.exists()
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "attribute", "message"),
+    [
+        (5, (6, 9), "", "is 9x6, but b.xml is of 8x6"),
+        (4, (6, 8), "", "has 4 of the 5 frames of b.xml"),
+        (5, (6, 8), 'occlusion="somewhat"', "occlusion has 8 entries"),
+    ],
+    ids=["of another size", "too short", "annotations that are no data set"],
+)
+def test_a_video_that_does_not_fit_leaves_no_frames_of_any(
+    run, cvat, tmp_path: Path, capsys, count: int, size: tuple[int, int], attribute: str, message: str
+) -> None:
+    files = [cvat(MOVING, name="a.xml"), cvat(MOVING, name="b.xml")]
+    whole = files[1].read_text().replace("walk", "run")
+    files[1].write_text(whole.replace('source="manual"', attribute))
+    media, wrong = pictures(tmp_path / "media", 5), pictures(tmp_path / "wrong", count, size)
+    rest = ("--frames", tmp_path / "data" / "frames", "--out", tmp_path / "o.json")
+    assert run("cvat-video", "ytvis", *files, "--media", media, wrong, *rest) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "b.xml", "media", "wrong"]
+    files[1].write_text(whole)
+    assert run("cvat-video", "ytvis", *files, "--media", media, media, *rest) == 0
+    found = {path.name: len(list(path.iterdir())) for path in (tmp_path / "data" / "frames").iterdir()}
+    assert found == {"walk": 5, "run": 5}
+
+
+def test_frames_of_a_run_before_are_replaced_when_all_is_well(run, cvat, tmp_path: Path) -> None:
+    folder = tmp_path / "frames" / "walk"
+    folder.mkdir(parents=True)
+    for name in ("000000.jpg", "000009.jpg", "notes.txt"):
+        (folder / name).write_text("old")
+    rest = ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json", "--overwrite")
+    short = pictures(tmp_path / "short", 2)
+    assert run("cvat-video", "ytvis", cvat(MOVING), "--media", short, *rest) == 2
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ("000000.jpg", "000009.jpg", "notes.txt"), "old"
+    )
+    media = pictures(tmp_path / "media", 5)
+    assert run("cvat-video", "ytvis", cvat(MOVING), "--media", media, *rest) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"{t:06d}.jpg" for t in range(5)), "notes.txt"]
+    assert list((tmp_path / "frames").iterdir()) == [folder]
+
+
 def test_what_exists_is_not_replaced_unasked(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = cvat(MOVING), tmp_path / "o.json"
     out.write_text("mine")
