@@ -141,6 +141,30 @@ def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytes
     assert not list((tmp_path / "out").rglob("*.png"))
 
 
+@pytest.mark.parametrize("target", ["mots-png", "cvat-mots"])
+@pytest.mark.parametrize(
+    ("tracks", "classes", "message"),
+    [(1000, 1, "'b' has 1000 tracks, and MOTS images hold up to 999"), (1, 65, "Track 2 of 'b' is a c65, which is")],
+)
+def test_more_than_pixels_hold_in_one_video_leaves_no_images_of_another(
+    run, tmp_path: Path, capsys: pytest.CaptureFixture, target: str, tracks: int, classes: int, message: str
+) -> None:
+    masks = [rle.encode(np.arange(1000).reshape(25, 40) == pixel) for pixel in range(tracks)]
+    known = {"iscrowd": 0, "bboxes": [[0, 0, 1, 1]], "areas": [1]}
+    first = {"id": 1, "video_id": 1, "category_id": 1, "segmentations": masks[:1], **known}
+    rest = [
+        {"id": i, "video_id": 2, "category_id": classes, "segmentations": [mask], **known}
+        for i, mask in enumerate(masks, 2)
+    ]
+    size = {"width": 40, "height": 25, "length": 1}
+    videos = [{"id": i, "file_names": [f"{name}/0.jpg"], **size} for i, name in enumerate("ab", 1)]
+    names = [{"id": i, "name": f"c{i}"} for i in range(1, classes + 1)]
+    write_ytvis_dataset(tmp_path / "in.json", videos, [first, *rest], names)
+    assert run("ytvis", target, tmp_path / "in.json", "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("target", ["cvat-video", "labelme", "mots-png", "coco-track"])
 def test_masks_without_a_pixel_are_left_out(run, tmp_path: Path, capsys: pytest.CaptureFixture, target: str) -> None:
     mask, nothing = rle.encode(np.ones((2, 4), bool)), rle.encode(np.zeros((2, 4), bool))

@@ -15,7 +15,7 @@ from eval.readers.annotated_video import AnnotatedVideo, ObjectTrack
 from eval.rle import areas
 from vos_occ.results.coco import write_coco_dataset
 from vos_occ.results.cvat_mots import CvatMotsWriter
-from vos_occ.results.mots_objects import INSTANCES_PER_CLASS
+from vos_occ.results.mots_objects import INSTANCES_PER_CLASS, MAX_CLASS_ID
 from vos_occ.results.mots_png import MotsPngWriter
 from vos_occ.results.output import require_new, write_atomically
 from vos_occ.results.ytvis import write_ytvis_dataset
@@ -94,7 +94,7 @@ def write_mots_videos(folder: str | Path, videos: Sequence[AnnotatedVideo], over
     classes = class_ids(videos)
     order = sorted(classes, key=lambda name: classes[name])
     for video in videos:
-        _refuse_what_pixels_cannot_hold(video)
+        _refuse_what_pixels_cannot_hold(video, order)
     for video in videos:
         writer, numbers = MotsPngWriter(folder / video.name, overwrite=overwrite), _instance_numbers(video)
         for t in range(video.length):
@@ -120,7 +120,7 @@ def write_cvat_mots(folder: str | Path, videos: Sequence[AnnotatedVideo], overwr
     classes = class_ids(videos)
     order = sorted(classes, key=lambda name: classes[name])
     for video in videos:
-        _refuse_what_pixels_cannot_hold(video)
+        _refuse_what_pixels_cannot_hold(video, order)
     for video in videos:
         names = [PurePosixPath(name).name for name in video.frame_names] or None
         numbers = _instance_numbers(video)
@@ -227,7 +227,13 @@ def _instance_numbers(video: AnnotatedVideo) -> dict[int, int]:
     return {track.id: i for i, track in enumerate(_by_id(video), 1)}
 
 
-def _refuse_what_pixels_cannot_hold(video: AnnotatedVideo) -> None:
+def _refuse_what_pixels_cannot_hold(video: AnnotatedVideo, order: Sequence[str]) -> None:
+    if len(video.tracks) >= INSTANCES_PER_CLASS:
+        most = f"and MOTS images hold up to {INSTANCES_PER_CLASS - 1} of a video"
+        raise InputError(f"'{video.name}' has {len(video.tracks)} tracks, {most}. Split the video.")
+    if far := [track for track in video.tracks if order.index(track.label) >= MAX_CLASS_ID]:
+        number = f"which is number {order.index(far[0].label) + 1} of the classes, and MOTS images hold {MAX_CLASS_ID}"
+        raise InputError(f"Track {far[0].id} of '{video.name}' is a {far[0].label}, {number}. Convert fewer classes.")
     if crowds := [track.id for track in video.tracks if track.iscrowd]:
         raise InputError(f"Track {crowds[0]} of '{video.name}' is a crowd, which MOTS images have not. Take it out.")
     for t in range(video.length):
