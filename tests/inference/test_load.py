@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import vos_occ
-import vos_occ.datasets.synthetic
 from vos_occ.checkpoints.files import load_checkpoint, save_checkpoint
+from vos_occ.datasets.synthetic import CLASSES
 from vos_occ.inference import load as load_module
 from vos_occ.inference.load import PRECISIONS, build_model, config_from_file, load, resolve_device, shipped
 from vos_occ.inference.session import VideoSession
@@ -76,6 +76,20 @@ def test_shipped_names_are_files_of_the_package(tiny_checkpoint: Path, tmp_path:
     assert load("people").name == "people"
     with pytest.raises(InputError, match=r"'dogs' is neither a file nor a shipped name \(shipped: people\)"):
         load("dogs")
+
+
+def test_classes_in_another_order_than_trained_are_refused_and_other_names_told(
+    tiny_model: OccMaskTrackRCNN, tiny_config_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = tmp_path / "iter_6.pth"
+    state = tiny_model.state_dict()
+    torch.save({"state_dict": state, "meta": {"dataset_meta": {"classes": CLASSES[::-1]}}}, trained)
+    with pytest.raises(CheckpointError, match="the same in another order. Correct the config's `classes`"):
+        load(trained, config=tiny_config_file)
+    torch.save({"state_dict": state, "meta": {"dataset_meta": {"classes": ("Ball", *CLASSES[1:])}}}, trained)
+    assert load(trained, config=tiny_config_file).classes == CLASSES
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "trained with the classes Ball, brick" in said and "the config says ball, brick" in said
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -184,7 +198,7 @@ def test_a_config_without_model_or_classes_is_refused(tmp_path: Path) -> None:
 )
 def test_a_model_config_that_cannot_be_built_is_one_line(config_text: str, change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        build_model(json.loads(config_text) | change, vos_occ.datasets.synthetic.CLASSES)
+        build_model(json.loads(config_text) | change, CLASSES)
     assert "\n" not in str(error.value)
 
 
@@ -194,5 +208,5 @@ def test_a_model_that_is_no_video_model_is_refused() -> None:
 
 
 def test_as_many_names_as_classes(config_text: str) -> None:
-    with pytest.raises(InputError, match="has 1 classes, but its bbox_head.num_classes is 6"):
+    with pytest.raises(InputError, match="names 1 classes, but num_classes of its model's bbox_head is 6"):
         build_model(json.loads(config_text), ("a",))

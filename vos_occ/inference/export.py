@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vos_occ.checkpoints.files import load_checkpoint, load_into, save_checkpoint
-from vos_occ.inference.load import build_model, config_from_file
+from vos_occ.inference.load import build_model, config_from_file, require_same_order
 from vos_occ.results.output import require_new
 
 
@@ -40,7 +40,9 @@ def export_checkpoint(
     model_config, classes = config_from_file(config)
     model_config = without_pretrained(model_config)
     model = build_model(model_config, classes)
-    load_into(model, load_checkpoint(checkpoint, trust=trust_checkpoint))
+    loaded = load_checkpoint(checkpoint, trust=trust_checkpoint)
+    require_same_order(loaded, classes)
+    load_into(model, loaded)
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     path = save_checkpoint(out, state, json.dumps(model_config), classes, half=half, extra={"trained_on": trained_on})
     return path.stat().st_size

@@ -7,6 +7,7 @@ import vos_occ.compat  # noqa: F401  (before any mm* import)
 # isort: split
 import hashlib
 import json
+import logging
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,8 @@ from vos_occ.models.video import cmtrack, masktrack, pcan  # noqa: F401  (regist
 from vos_occ.models.video.roi_model import RoIVideoModel
 from vos_occ.structures.errors import CheckpointError, InputError
 from vos_occ.training import first_sentence, read_config, require_classes
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = resources.files("vos_occ") / "weights"
 
@@ -65,7 +68,8 @@ def load(
 
     Raises:
         InputError: no such name or file, the device is absent, or the precision cannot be had.
-        CheckpointError: the file is no checkpoint, carries no config, or belongs to another architecture.
+        CheckpointError: the file is no checkpoint, carries no config, or belongs to another architecture, or the config
+            has its classes in another order.
     """
     if precision not in PRECISIONS or (precision != "float32" and not fuse):
         raise InputError(f"precision is float32, or with fuse=True bfloat16, found {precision!r} with fuse={fuse}.")
@@ -73,6 +77,7 @@ def load(
     path = checkpoint_path(checkpoint)
     loaded = load_checkpoint(path, trust=trust_checkpoint)
     model_config, classes = _config_of(loaded, path) if config is None else config_from_file(config)
+    require_same_order(loaded, classes)
     model = build_model(model_config, classes)
     load_into(model, loaded)
     model.name = Path(str(checkpoint)).stem
@@ -114,6 +119,20 @@ def build_model(model_config: dict[str, Any], classes: tuple[str, ...]) -> RoIVi
 
 def _sha256_of(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def require_same_order(checkpoint: Checkpoint, classes: tuple[str, ...]) -> None:
+    """Raises CheckpointError if weights were trained for the same classes in another order.
+
+    Other names are somebody's choice, in another language perhaps; they are logged.
+    """
+    trained = checkpoint.classes
+    if trained is None or tuple(trained) == tuple(classes):
+        return
+    told = f"{checkpoint.path} was trained with the classes {', '.join(trained)}; the config says {', '.join(classes)}"
+    if sorted(trained) == sorted(classes):
+        raise CheckpointError(f"{told}: the same in another order. Correct the config's `classes`.")
+    logger.warning("%s.", told)
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:
