@@ -127,7 +127,9 @@ def test_heads_must_tell_as_many_classes_apart_as_the_dataset_has(
         model["bbox_head"] = model.pop("roi_head")["bbox_head"]
     dataset = {"type": "AmodalDataset", "format": "kins", "num_classes": 7, "ann_file": "a.json"}
     (tmp_path / "config.py").write_text(config_text(model, dataset, None))
-    with pytest.raises(InputError, match="The dataset of the config has 7 classes, but its bbox_head.num_classes is 6"):
+    with pytest.raises(
+        InputError, match="The dataset of the config has 7 classes, but num_classes of its model's bbox_head is 6"
+    ):
         train(tmp_path / "config.py", work_dir=tmp_path / "work")
 
 

@@ -210,7 +210,7 @@ REFUSED = {
     "images that are not there": (
         "test_video",
         ["-", "{tiny}", "--out", "out", "--ann-file", GOOD, "--image-root", "elsewhere"],
-        "does not exist. Check the image root",
+        "does not exist. Is it missing, or is the image root",
     ),
     "no data set": (
         "test_video",

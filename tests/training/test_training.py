@@ -126,7 +126,7 @@ def test_a_config_without_a_model_is_not_trained(tmp_path: Path) -> None:
 
 
 def test_classes_and_detector_must_agree(config: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has 6 classes, but its bbox_head.num_classes is 3"):
+    with pytest.raises(InputError, match="names 6 classes, but num_classes of its model's bbox_head is 3"):
         train(config, work_dir=tmp_path / "work", options=["model.detector.roi_head.bbox_head.num_classes=3"])
 
 
@@ -135,13 +135,28 @@ def test_classes_and_detector_must_agree(config: Path, tmp_path: Path) -> None:
     [
         ("model.type=NoSuchModel", "NoSuchModel is not in the mmdet::model registry"),
         ("model.detector.backbone.deptth=18", "unexpected keyword argument 'deptth'"),
+        ("train_cfg.max_iter=20", "unexpected keyword argument 'max_iter'"),
+        ("train_dataloader.dataset.sources.0.imageroot=x", "unexpected keyword argument 'imageroot'"),
+        ("optim_wrapper.optimizer.type=Admm", "cannot be built"),
+        ("optim_wrapper.optimizer.learning_rate=1", "unexpected keyword argument 'learning_rate'"),
     ],
-    ids=["unknown part", "unknown argument"],
 )
 def test_a_config_that_cannot_be_built_is_one_line(config: Path, tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         train(config, work_dir=tmp_path, options=[option])
     assert "\n" not in str(error.value)
+
+
+def test_several_processes_need_gpus(config: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="needs a GPU for each, and there is none"):
+        train(config, work_dir=tmp_path, launcher="pytorch")
+
+
+def test_classes_that_are_a_text_are_refused(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is the text 'person', expected names: classes = \('person',\) with a comma"):
+        train(config, work_dir=tmp_path, options=["classes=person"])
 
 
 def test_options_override_the_config(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
+from eval.errors import listed
 from eval.readers.record import Category
 from vos_occ.datasets.sample import unknown_order
 from vos_occ.structures.errors import InputError
@@ -18,7 +20,7 @@ def select_classes(
     ann_file: str | Path,
     merge: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], Mapping[int, int]]:
-    """Class names in label order, and the label of each category id that is kept, by rising label.
+    """Class names in label order, and the label of each category id that is kept, by rising label; logs what is not.
 
     Args:
         categories: of the file.
@@ -36,6 +38,8 @@ def select_classes(
         for name in wanted:
             if name not in there:
                 raise InputError(f"{ann_file} has no category {name!r}. It has: {', '.join(sorted(there))}.")
+    if left_out := [category.name for category in categories if class_of[category.id] not in names]:
+        print_log(f"{ann_file}: objects of categories without a class are left out: {listed(left_out)}", "current")
     label_of = {number: names.index(name) for number, name in class_of.items() if name in names}
     return names, dict(sorted(label_of.items(), key=lambda pair: pair[1]))  # who asks for ids wants them by label
 

@@ -25,7 +25,9 @@ def read_image(path: str | Path) -> np.ndarray:
     except (OSError, ValueError):  # a name that no file can have
         exists = False
     if not exists:
-        raise InputError(f"Image {path} does not exist. Check the image root that goes with the annotation file.")
+        raise InputError(
+            f"Image {path} does not exist. Is it missing, or is the image root another than the annotation file's?"
+        )
     return image_source.read_image(Path(path))
 
 

@@ -69,7 +69,9 @@ def require_trainable(config: Config, path: str | Path) -> None:
 
 def require_classes(model_config: Mapping[str, Any], classes: Sequence[str]) -> None:
     """Raises InputError unless the detector of a model config tells as many classes apart as there are names."""
-    _require_count(model_config, len(classes), "The config has")
+    if isinstance(classes, str):
+        raise InputError(f"`classes` is the text {classes!r}, expected names: classes = ({classes!r},) with a comma.")
+    _require_count(model_config, len(classes), "`classes` of the config names")
 
 
 def _require_count(model_config: Mapping[str, Any], count: int, subject: str) -> None:
@@ -77,4 +79,6 @@ def _require_count(model_config: Mapping[str, Any], count: int, subject: str) ->
     for head in (detector.get("roi_head", {}).get("bbox_head"), detector.get("bbox_head")):
         known = head.get("num_classes", count) if isinstance(head, Mapping) else count
         if known != count:
-            raise InputError(f"{subject} {count} classes, but its bbox_head.num_classes is {known}.")
+            raise InputError(
+                f"{subject} {count} classes, but num_classes of its model's bbox_head is {known}. Correct either."
+            )

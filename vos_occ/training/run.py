@@ -58,12 +58,15 @@ def train(
         amp: train in mixed precision, see `use_mixed_precision`; None: as the config says.
 
     Raises:
-        UserError: config, data or checkpoint cannot be used, or `work_dir` holds checkpoints; `Stopped` after SIGINT or
+        UserError: config, data or checkpoint cannot be used, several processes are asked for where there is no GPU, or
+            `work_dir` holds checkpoints; `Stopped` after SIGINT or
             SIGTERM, with a checkpoint of the last step; `NotFiniteError` when a loss is nan or infinite.
         EvalError: an annotation file is not of its format, or what validation wrote cannot be scored.
     """
     from vos_occ.validation.config import complete_validation  # with metrics, which whoever loads a model needs not
 
+    if launcher == "pytorch" and not torch.cuda.is_available():
+        raise InputError("Training in several processes needs a GPU for each, and there is none. Leave out --launcher.")
     mmengine_scheme.install()
     config = read_config(config_path, options)
     require_trainable(config, config_path)
@@ -100,7 +103,9 @@ def build_runner(config: Config, path: str | Path) -> Runner:
     """
     try:
         runner = Runner.from_cfg(config)
-        _ = runner.val_loop  # built now, not when training has begun
+        _ = runner.val_loop, runner.train_loop  # built now, not when training has begun
+        if runner.optim_wrapper is not None:
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         return runner
     except (KeyError, TypeError) as error:  # what mmengine raises for unknown types and unknown arguments
         raise InputError(f"Config {str(path)!r} cannot be built: {first_sentence(error)}.") from error
