@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.errors import EvalError
+from vos_occ.inference.messages import warnings_as_lines
 from vos_occ.inference.video_files import FORMATS, TRACKING_FORMATS, benchmark_of, find_video_files
 from vos_occ.structures.errors import InputError, UserError
 
@@ -202,7 +203,8 @@ def print_benchmark_scores(protocol: str, truth: Path, out: Path, pred: Path, se
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
-        test(args)
+        with warnings_as_lines("test_video"):
+            test(args)
     except (UserError, EvalError) as error:
         print(f"test_video: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vos_occ.inference.ahead import Ahead
+from vos_occ.inference.messages import warnings_as_lines
 from vos_occ.inference.progress import frame_progress
 from vos_occ.inference.run import only_labels, track
 from vos_occ.inference.sinks import OUTPUT_OPTIONS, Outputs, mots_class_ids, open_sinks
@@ -65,7 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; answers with its exit code, and says why in one line on stderr where it is not 0."""
     args = parse_arguments(arguments)
-    with warnings_as_lines(), StopSignals() as stop:
+    with warnings_as_lines("vos-occ-demo"), StopSignals() as stop:
         try:
             return run_demo(args, stop)
         except UserError as error:
@@ -149,19 +149,6 @@ def until_stopped(frames: Iterable[Frame], stop: StopSignals) -> Iterator[Frame]
 def say(message: object) -> None:
     """One line for whoever runs the command."""
     print(f"vos-occ-demo: {message}", file=sys.stderr)
-
-
-@contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Shows what the library warns of as this command's own lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("vos-occ-demo: %(message)s"))
-    logger = logging.getLogger("vos_occ")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def outputs_of(args: argparse.Namespace, source: str) -> Outputs:
