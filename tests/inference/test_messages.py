@@ -11,7 +11,6 @@ import pytest
 import vos_occ
 from vos_occ.inference.messages import warnings_as_lines
 
-
 OURS = vos_occ.__file__
 THEIRS = str(Path(OURS).parents[1] / "vos_occ_env/torch/nn.py")
 
