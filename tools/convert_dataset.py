@@ -19,9 +19,7 @@ from typing import Any
 from rich.progress import track
 
 from eval.errors import EvalError
-from eval.readers.annotated_video import AnnotatedVideo, refuse_same_videos
-from eval.readers.cvat import read_cvat_video
-from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, Shown, convert, read_videos
+from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, convert, read_videos
 from vos_occ.datasets.extraction import extracted_frames
 from vos_occ.results.output import require_new
 from vos_occ.structures.errors import InputError, UserError
@@ -48,23 +46,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def read(args: argparse.Namespace, shown: Shown) -> list[AnnotatedVideo]:
-    """The videos of the inputs; sizes of CVAT's tasks of pictures are those of the pictures, once these are there."""
-    frames = None if args.media else args.frames
-    if args.source != "cvat-video" or args.classes is not None:  # which are refused there
-        return read_videos(args.source, args.inputs, frames, args.classes, shown)
-    videos = [read_cvat_video(path, frames) for path in shown(args.inputs, "read")]
-    refuse_same_videos(videos)
-    return videos
-
-
 def run(args: argparse.Namespace) -> Report:
     def shown(items: Iterable[Any], what: str) -> Iterable[Any]:
         return track(list(items), what, disable=args.quiet or not sys.stderr.isatty(), transient=True)
 
     if args.media:  # before frames are written for nothing; what takes --media writes ytvis
         require_new(args.out, args.overwrite, folder=False)
-    videos = read(args, shown)
+    frames = None if args.media else args.frames  # which are not there yet
+    videos = read_videos(args.source, args.inputs, frames, args.classes, shown)
     if not args.media:
         return convert(videos, args.target, args.out, args.frames, args.overwrite, shown)
     if len(args.media) != len(videos):
@@ -84,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{report.videos} videos, {report.tracks} tracks, {report.masks} masks in {args.out}. Classes: {names}.")
     for note, count in report.notes.items():
         print(f"Note: {count} {note}.")
+    for remark in report.remarks:
+        print(f"Note: {remark}")
     if report.made_up:
         print("Note: names of frames are made up, VIDEO/000000.jpg and so on; --frames names pictures that are there.")
     if report.left_out:

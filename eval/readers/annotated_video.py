@@ -65,7 +65,9 @@ class AnnotatedVideo:
         tracks: Its objects.
         source: Where it was read, for errors.
         source_frames: Number of each frame in the file that the video was taken from.
+        media: Name of the file that was annotated, where the format says it; else empty.
         notes: What the reader did that is worth a word (BOXES, VANISHED, EMPTY, FROM_ONE), and how often.
+        remarks: What else is worth a word, in sentences.
     """
 
     name: str
@@ -77,7 +79,9 @@ class AnnotatedVideo:
     tracks: tuple[ObjectTrack, ...]
     source: str
     source_frames: Sequence[int] = ()
+    media: str = ""
     notes: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [track.id for track in self.tracks]

@@ -50,6 +50,7 @@ def read_cvat_video(path: str | Path, frames: str | Path | None = None) -> Annot
         tracks=tuple(tracks),
         source=path.name,
         source_frames=range(head.first, head.first + head.length * head.step, head.step),
+        media=head.media,
         notes=notes,
     )
 

@@ -1,9 +1,9 @@
-"""What a file of CVAT for video says before its tracks: name and size of the video, frames annotated, labels."""
+"""What a file of CVAT for video says before its tracks: names and size of the video, frames annotated, labels."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from eval.errors import SchemaError
 from eval.readers.annotated_video import file_name, picture_size, video_stem
@@ -54,7 +54,7 @@ class _PlainTree(ElementTree.TreeBuilder):
 
 
 class CvatHead:
-    """What the head of the file says of the video: name, size, which frames were annotated, labels.
+    """What the head of the file says of the video: its name and its file's, size, which frames were annotated, labels.
 
     Args:
         root: The document.
@@ -66,6 +66,7 @@ class CvatHead:
         self.file = file
         name = (root.findtext("meta/task/name") or "").strip() or Path(file).stem
         self.name = video_stem(file_name(name))
+        self.media = PureWindowsPath((root.findtext("meta//source") or "").strip()).name
         self.height, self.width = self._size(root, frames)
         self.first = self._number(root, "start_frame", least=0, missing=0)
         frame_filter = root.findtext(".//frame_filter") or ""

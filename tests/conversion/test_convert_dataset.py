@@ -8,6 +8,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from eval.readers.ytvis import read_ytvis
 from vos_occ.results.ytvis import write_ytvis_dataset
@@ -228,6 +229,60 @@ def test_a_video_that_does_not_fit_leaves_no_frames_of_any(
     assert run("cvat-video", "ytvis", *files, "--media", media, media, *rest) == 0
     found = {path.name: len(list(path.iterdir())) for path in (tmp_path / "data" / "frames").iterdir()}
     assert found == {"walk": 5, "run": 5}
+
+
+@pytest.fixture
+def exports(cvat, tmp_path: Path):
+    """Writes CVAT files of tasks, each of a file of a name (none where that is empty), and videos of five frames."""
+
+    def exports(**sources: str) -> list[Path]:
+        for task, source in sources.items():
+            path = cvat(MOVING, name=f"{task}.xml")
+            said = f"<source>{source}</source></meta>" if source else "</meta>"
+            path.write_text(path.read_text().replace("walk.mp4", task).replace("</meta>", said))
+        return [tmp_path / f"{task}.xml" for task in sources]
+
+    return exports
+
+
+def film(path: Path, length: int = 5) -> Path:
+    """A video of 8 x 6 pixels."""
+    Image.new("RGB", (8, 6)).save(
+        path, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 6), (40 * t, 0, 0)) for t in range(1, length)]
+    )
+    return path
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["source", "name of the task"])
+def test_videos_in_another_order_than_their_annotations_are_refused(
+    run, exports, tmp_path: Path, capsys, named: bool
+) -> None:
+    files = exports(street="street.gif" if named else "", park="park.gif" if named else "")
+    media = [film(tmp_path / f"{name}.gif") for name in ("park", "street")]
+    rest = ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    assert run("cvat-video", "ytvis", *files, "--media", *media, *rest) == 2
+    said = capsys.readouterr().err
+    assert "park.gif' is given for street.xml, but is called as the video of park.xml" in said and said.count("\n") == 1
+    assert not (tmp_path / "frames").exists() and not (tmp_path / "o.json").exists()
+    assert run("cvat-video", "ytvis", *files, "--media", *media[::-1], *rest) == 0
+    assert "Note: '" not in capsys.readouterr().out
+
+
+def test_a_file_of_another_name_or_a_longer_one_is_taken_with_a_note(run, exports, tmp_path: Path, capsys) -> None:
+    files, media = exports(street="street.gif"), film(tmp_path / "renamed.gif", 8)
+    rest = ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    assert run("cvat-video", "ytvis", *files, "--media", media, *rest) == 0
+    said = capsys.readouterr().out
+    assert "renamed.gif' is given for street.xml, which is of a file 'street.gif'. Is it the same video?" in said
+    assert "renamed.gif' goes on after frame 4, the last of street.xml. Is it the right video?" in said
+
+
+def test_a_video_whose_steps_end_with_it_is_not_called_longer(run, cvat, tmp_path: Path, capsys) -> None:
+    path = cvat(MOVING.replace('frame="3"', 'frame="6"'), length=4, step="step=2")
+    media = film(tmp_path / "walk.gif", 8)
+    rest = ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    assert run("cvat-video", "ytvis", path, "--media", media, *rest) == 0
+    assert "goes on" not in capsys.readouterr().out
 
 
 def test_frames_of_a_run_before_are_replaced_when_all_is_well(run, cvat, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Report:
         videos, tracks, masks: how many.
         classes: ids by name.
         notes: what readers did that is worth a word, and how often.
+        remarks: what else is worth a word, in sentences.
         left_out: what the target has no place for, by name.
         made_up: whether the names of frames are guesses.
     """
@@ -54,6 +55,7 @@ class Report:
     masks: int
     classes: dict[str, int]
     notes: Counter[str]
+    remarks: tuple[str, ...]
     left_out: tuple[str, ...]
     made_up: bool
 
@@ -82,7 +84,7 @@ def read_videos(
         raise InputError(f"Class names come with {source} files; only mots-png needs --classes.")
     readers: dict[str, Callable[[Path], list[AnnotatedVideo]]] = {
         "ytvis": lambda path: from_ytvis(read_ytvis(path)),
-        "cvat-video": lambda path: [read_cvat_video(path)],
+        "cvat-video": lambda path: [read_cvat_video(path, frames)],
         "mots-png": lambda path: read_mots_videos(path, classes, frames),
         "coco-track": read_coco_tracks,
         "labelme": lambda path: [read_labelme(path)],
@@ -160,8 +162,8 @@ def convert(
     notes: Counter[str] = Counter()
     for video in named:
         notes.update(video.notes)
-    notes = +notes
-    return Report(len(named), tracks, masks, class_ids(named), notes, tuple(sorted(left_out)), made_up)
+    remarks = tuple(dict.fromkeys(remark for video in named for remark in video.remarks))
+    return Report(len(named), tracks, masks, class_ids(named), +notes, remarks, tuple(sorted(left_out)), made_up)
 
 
 def _count(videos: Sequence[AnnotatedVideo]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from eval.readers.annotated_video import AnnotatedVideo
+from eval.readers.annotated_video import AnnotatedVideo, video_stem
 from vos_occ.media import VideoReader, open_video
 from vos_occ.results.output import reported, require_new, write_atomically
 from vos_occ.results.png_folder import remove_numbered
@@ -34,7 +34,7 @@ def extracted_frames(
     """Pictures of the frames that were annotated, `root/NAME/000000.jpg`, ...: of all videos, or of none.
 
     They appear when the block ends without an error. Until then they lie in `root/.NAME.part`, which is removed on an
-    error. Sizes are compared before the first is written; how long a file is, only decoding tells.
+    error. Names and sizes are compared before the first is written; how long a file is, only decoding tells.
 
     Args:
         media: a video file for each video, or anything that `open_video` reads.
@@ -44,13 +44,14 @@ def extracted_frames(
         shown: wraps what is iterated over, to show progress.
 
     Yields:
-        The videos, with the names of their pictures.
+        The videos, with the names of their pictures; remarks say where another file was annotated or a file goes on.
 
     Raises:
-        InputError: a file cannot be read, is of another size, or has fewer frames.
+        InputError: a file cannot be read, is that of another video, of another size, or has fewer frames.
         OutputExistsError: a folder is not empty and `overwrite` is off.
         UserError: the system does not let them be written.
     """
+    _refuse_swapped(media, videos)
     for video in videos:
         require_new(root / video.name, overwrite, folder=True)
     with ExitStack() as stack:
@@ -58,16 +59,29 @@ def extracted_frames(
         for path, reader, video in zip(media, readers, videos, strict=True):
             _require_size(path, reader, video)
         stack.enter_context(_made_folders(root))
-        for path, reader, video in shown(zip(media, readers, videos, strict=True), "frames"):
-            _write_frames(path, reader, stack.enter_context(_part_of(root / video.name)), video)
         yield [
-            replace(video, frame_names=tuple(f"{video.name}/{_picture(t)}" for t in range(video.length)))
-            for video in videos
+            _write_frames(path, reader, stack.enter_context(_part_of(root / video.name)), video)
+            for path, reader, video in shown(zip(media, readers, videos, strict=True), "frames")
         ]
 
 
 def _picture(t: int) -> str:
     return f"{t:06d}.jpg"
+
+
+def _refuse_swapped(media: Sequence[Path], videos: Sequence[AnnotatedVideo]) -> None:
+    for path, video in zip(media, videos, strict=True):
+        others = [other for other in videos if _is_file_of(path, other)]
+        if others and not _is_file_of(path, video):
+            raise InputError(
+                f"'{path}' is given for {video.source}, but is called as the video of {others[0].source}. "
+                "Give the videos in the order of their annotations."
+            )
+
+
+def _is_file_of(path: Path, video: AnnotatedVideo) -> bool:
+    """Whether a file is called as the one that was annotated, or as the video where that is not known."""
+    return path.name == video.media if video.media else video_stem(path.name) == video.name
 
 
 def _require_size(path: Path, reader: VideoReader, video: AnnotatedVideo) -> None:
@@ -78,19 +92,31 @@ def _require_size(path: Path, reader: VideoReader, video: AnnotatedVideo) -> Non
         )
 
 
-def _write_frames(path: Path, reader: VideoReader, folder: Path, video: AnnotatedVideo) -> None:
+def _write_frames(path: Path, reader: VideoReader, folder: Path, video: AnnotatedVideo) -> AnnotatedVideo:
+    """Writes the frames that were annotated; one step beyond the last tells whether the file goes on."""
     wanted = {number: t for t, number in enumerate(video.source_frames)}
-    found = 0
+    found, last = 0, video.source_frames[-1]
+    following = last + (last - video.source_frames[-2] if len(wanted) > 1 else 1)
+    remarks = list(_other_name(path, video))
     for frame in reader:
         if frame.index in wanted:
             picture = cv2.imencode(".jpg", frame.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
             write_atomically(folder / _picture(wanted[frame.index]), picture.tobytes())
             found += 1
-        if found == len(wanted):
-            return
-    raise InputError(
-        f"'{path}' has {found} of the {len(wanted)} frames of {video.source}. Give the video of this file."
-    )
+        if frame.index >= following:
+            remarks.append(f"'{path}' goes on after frame {last}, the last of {video.source}. Is it the right video?")
+            break
+    if found < len(wanted):
+        raise InputError(
+            f"'{path}' has {found} of the {len(wanted)} frames of {video.source}. Give the video of this file."
+        )
+    names = tuple(f"{video.name}/{_picture(t)}" for t in range(video.length))
+    return replace(video, frame_names=names, remarks=(*video.remarks, *remarks))
+
+
+def _other_name(path: Path, video: AnnotatedVideo) -> Iterator[str]:
+    if video.media and video.media != path.name and not path.is_dir():
+        yield f"'{path}' is given for {video.source}, which is of a file '{video.media}'. Is it the same video?"
 
 
 @contextmanager
