@@ -7,16 +7,12 @@ and written from it.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
-
 from eval.errors import SchemaError
-from eval.readers.record import LARGEST_IMAGE
 from eval.readers.ytvis import Track, YtvisDataset
 from eval.rle import Rle, areas
 
@@ -138,36 +134,6 @@ def refuse_same_videos(videos: Sequence[AnnotatedVideo]) -> None:
         first[video.name] = video.source
 
 
-def pictures_in(folder: Path) -> list[str]:
-    """Names of the pictures directly in a folder, in natural order.
-
-    Raises:
-        SchemaError: There are none.
-    """
-    paths = folder.iterdir() if folder.is_dir() else ()
-    found = [path.name for path in paths if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
-    if not found:
-        raise SchemaError(
-            f"There are no pictures in '{folder}'. Put the frames of the video there, or leave out frames."
-        )
-    return sorted(found, key=natural_key)
-
-
-def picture_size(folder: Path) -> tuple[int, int]:
-    """Height and width of the pictures directly in a folder, as they stand upright.
-
-    Raises:
-        SchemaError: There are none, one cannot be read, or they are of two sizes.
-    """
-    sizes: dict[tuple[int, int], str] = {}
-    for name in pictures_in(folder):
-        sizes.setdefault(_upright_size(folder / name), name)
-        if len(sizes) > 1:
-            both = " and ".join(f"'{other}' {height} x {width}" for (height, width), other in sizes.items())
-            raise SchemaError(f"Pictures in '{folder}' are {both} (height x width). Frames of a video have one size.")
-    return next(iter(sizes))
-
-
 def file_name(text: str) -> str:
     """A text as the name of a file or folder, and never of one elsewhere."""
     name = text.replace("/", "_").replace("\\", "_").strip()
@@ -188,21 +154,6 @@ def video_stem(name: str) -> str:
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Sorts img2 before img10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
-
-
-def _upright_size(path: Path) -> tuple[int, int]:
-    """Height and width; its header is all that is read of a picture."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    except Exception as error:  # Pillow lets through whatever it met: OSError, SyntaxError, struct.error, ...
-        raise SchemaError(f"'{path}' is no picture that can be read ({error}). Remove or replace it.") from None
-    if height * width > LARGEST_IMAGE:
-        raise SchemaError(f"'{path}' is {height} x {width}, expected at most {LARGEST_IMAGE} pixels. Make it smaller.")
-    return (width, height) if turned else (height, width)
 
 
 def _object(track: Track, label: str) -> ObjectTrack:

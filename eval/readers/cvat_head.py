@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from eval.errors import SchemaError
-from eval.readers.annotated_video import file_name, picture_size, video_stem
+from eval.readers.annotated_pictures import picture_size
+from eval.readers.annotated_video import file_name, video_stem
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import MOST_FRAMES
 from eval.readers.record import LARGEST_IMAGE

@@ -16,13 +16,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from eval.errors import SchemaError
+from eval.readers.annotated_pictures import pictures_in
 from eval.readers.annotated_video import (
     FROM_ONE,
     AnnotatedVideo,
     ObjectTrack,
     folder_name,
     natural_key,
-    pictures_in,
 )
 from eval.readers.archive import is_zip, list_members, read_members
 from eval.readers.mots import CLASSES, IGNORE_CLASS, MOST_FRAMES, MotsRows

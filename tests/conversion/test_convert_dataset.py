@@ -8,7 +8,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from eval.readers.ytvis import read_ytvis
 from vos_occ.results.ytvis import write_ytvis_dataset
@@ -71,6 +71,58 @@ def test_a_task_of_pictures_has_the_size_of_these(run, cvat, tmp_path: Path) -> 
     assert run("cvat-video", "ytvis", path, "--frames", tmp_path / "frames", "--out", tmp_path / "o.json") == 0
     video = read_ytvis(tmp_path / "o.json").videos[0]
     assert (video.height, video.width, video.length) == (6, 8, 5)
+
+
+def lying(path: Path, orientation: int = 1) -> None:
+    """A picture of 6 x 8 pixels, by its header perhaps to be turned."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 8)).save(path, exif=exif)
+
+
+def cvat_of(tmp_path: Path, cvat) -> Path:
+    return cvat(MOVING.replace('frame="3"', 'frame="1"'), length=2)
+
+
+def coco_of(tmp_path: Path, cvat) -> Path:
+    known = {"height": 6, "width": 8, "video_id": 1}
+    images = [{"id": i, "file_name": f"walk/{i}.jpg", "frame_id": i, **known} for i in (0, 1)]
+    runs = {"size": [6, 8], "counts": [0, 48]}
+    found = [{"id": 1, "image_id": 1, "category_id": 1, "track_id": 1, "segmentation": runs}]
+    content = {"images": images, "categories": [{"id": 1, "name": "cat"}], "annotations": found}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    return tmp_path / "coco.json"
+
+
+def labelme_of(tmp_path: Path, cvat) -> Path:
+    shape = {"label": "dog", "group_id": 7, "points": [[1, 1], [3, 1], [3, 3]], "shape_type": "polygon"}
+    (tmp_path / "walk").mkdir()
+    for t in (0, 1):
+        content = {"shapes": [shape], "imageHeight": 6, "imageWidth": 8, "imagePath": f"{t}.jpg"}
+        (tmp_path / "walk" / f"{t}.json").write_text(json.dumps(content))
+    return tmp_path / "walk"
+
+
+@pytest.mark.parametrize(
+    ("source", "of", "file"),
+    [
+        ("cvat-video", cvat_of, "annotations.xml"),
+        ("coco-track", coco_of, "coco.json"),
+        ("labelme", labelme_of, "walk"),
+    ],
+)
+def test_pictures_of_another_size_than_the_annotations_are_refused(
+    run, cvat, tmp_path: Path, capsys, source: str, of, file: str
+) -> None:
+    path, rest = of(tmp_path, cvat), ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    lying(tmp_path / "frames" / "walk" / "0.jpg", orientation=6)
+    lying(tmp_path / "frames" / "walk" / "1.jpg")
+    assert run(source, "ytvis", path, *rest) == 2
+    said = capsys.readouterr().err
+    assert f"walk/1.jpg' is 8 x 6, but {file} is of 6 x 8 (height x width)." in said and said.count("\n") == 1
+    lying(tmp_path / "frames" / "walk" / "1.jpg", orientation=8)
+    assert run(source, "ytvis", path, *rest) == 0
 
 
 def test_names_that_a_coco_file_has_not_are_made_up_and_that_is_said(run, tmp_path: Path, capsys) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.readers.annotated_video import AnnotatedVideo, from_ytvis, pictures_in, refuse_same_videos
+from eval.readers.annotated_pictures import pictures_in, refuse_other_sizes
+from eval.readers.annotated_video import AnnotatedVideo, from_ytvis, refuse_same_videos
 from eval.readers.coco_tracks import read_coco_tracks
 from eval.readers.cvat import read_cvat_video
 from eval.readers.labelme import read_labelme
@@ -99,23 +100,31 @@ def with_frames(video: AnnotatedVideo, frames: Path | None) -> AnnotatedVideo:
     """The video with a file name for every frame: its own, else those of the pictures, else made-up ones.
 
     Raises:
-        SchemaError: there are no pictures of it.
+        SchemaError: there are no pictures of it, or one is not of its size.
         InputError: a picture is missing, or there are more or fewer than frames.
     """
+    if frames is None:
+        made_up = tuple(f"{video.name}/{t:06d}.jpg" for t in range(video.length))
+        return video if video.frame_names else replace(video, frame_names=made_up)
+    names = _pictures_of(video, frames)
+    refuse_other_sizes(names, frames, video.height, video.width, video.source)
+    return replace(video, frame_names=names)
+
+
+def _pictures_of(video: AnnotatedVideo, frames: Path) -> tuple[str, ...]:
+    """Paths of its pictures, all of which are there."""
     if video.frame_names:
-        absent = [name for name in video.frame_names if frames is not None and not (frames / name).is_file()]
+        absent = [name for name in video.frame_names if not (frames / name).is_file()]
         if absent:
             raise InputError(f"{video.source} names {absent[0]}, which is not in '{frames}'. Give the folder it is in.")
-        return video
-    if frames is None:
-        return replace(video, frame_names=tuple(f"{video.name}/{t:06d}.jpg" for t in range(video.length)))
+        return video.frame_names
     pictures = pictures_in(frames / video.name)
     if len(pictures) != video.length:
         raise InputError(
             f"'{frames / video.name}' has {len(pictures)} pictures, but {video.source} is of {video.length} frames. "
             "Extract every frame that was annotated, and no others."
         )
-    return replace(video, frame_names=tuple(f"{video.name}/{name}" for name in pictures))
+    return tuple(f"{video.name}/{name}" for name in pictures)
 
 
 def convert(
@@ -141,7 +150,7 @@ def convert(
         SchemaError: what the source says makes no file of YouTube-VIS that can be read, such as an `occlusion` of other
             words; nothing is left behind.
     """
-    named = [with_frames(video, frames) for video in videos]
+    named = [with_frames(video, frames) for video in shown(videos, "pictures")]
     made_up = target != "cvat-mots" and frames is None and not all(video.frame_names for video in videos)
     left_out: set[str] = set()
     if target in ("cvat-video", "labelme"):
