@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.readers.annotated_video import BOXES, EMPTY, VANISHED, AnnotatedVideo, ObjectTrack
 from eval.readers.cvat_head import CvatHead, parse_cvat
 from eval.readers.cvat_shapes import Shape, draw, fill, read_shape
+from eval.readers.ytvis_tubes import OCCLUSION_LABELS
 from eval.rle import Rle
+
+FEW = 3  # tracks that may well be seen in one frame only
 
 
 def read_cvat_video(path: str | Path, frames: str | Path | None = None) -> AnnotatedVideo:
@@ -52,7 +55,23 @@ def read_cvat_video(path: str | Path, frames: str | Path | None = None) -> Annot
         source_frames=range(head.first, head.first + head.length * head.step, head.step),
         media=head.media,
         notes=notes,
+        remarks=tuple(_remarks(root, head, tracks)),
     )
+
+
+def _remarks(root: ElementTree.Element, head: CvatHead, tracks: Sequence[ObjectTrack]) -> Iterator[str]:
+    once = sum(sum(mask is not None for mask in track.masks) == 1 for track in tracks)
+    if head.length > 1 and once >= max(FEW, len(tracks) / 2):
+        seen = f"{once} of {len(tracks)} tracks of {head.name} are seen in one frame only"
+        yield f"{seen}: were they drawn in shape mode? An object is one track only in track mode."
+    there = [shape for shape in root.iterfind("track/*") if shape.get("outside") != "1"]
+    said = [(child.text or "").strip() for shape in there for child in shape.iterfind("attribute[@name='occlusion']")]
+    if strange := [value for value in said if value and value not in OCCLUSION_LABELS]:
+        known = ", ".join(OCCLUSION_LABELS)
+        yield (
+            f"The attribute occlusion of {head.name} has {len(strange)} of {len(said)} values that are no labels, "
+            f"such as '{strange[0][:40]}'. Known are {known}."
+        )
 
 
 def _track(element: ElementTree.Element, place: str, head: CvatHead, notes: dict[str, int]) -> ObjectTrack:

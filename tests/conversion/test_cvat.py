@@ -155,6 +155,34 @@ def test_what_else_is_said_of_a_frame_comes_along(cvat) -> None:
     }
 
 
+def flashes(count: int, others: int = 0) -> str:
+    """Tracks that are there in one frame only, and others that stay."""
+    once = [track(box(0, 0), box(1, 0, outside=1), number=i) for i in range(count)]
+    return "".join([*once, *(track(box(0, 0), number=count + i) for i in range(others))])
+
+
+@pytest.mark.parametrize(
+    ("once", "others", "length", "said"),
+    [(4, 0, 5, True), (3, 3, 5, True), (3, 4, 5, False), (2, 0, 5, False), (4, 0, 1, False)],
+    ids=["all", "half", "less than half", "too few to tell", "a video of one frame"],
+)
+def test_objects_drawn_in_shape_mode_are_noticed(cvat, once: int, others: int, length: int, said: bool) -> None:
+    tracks = flashes(once, others) if length > 1 else "".join(track(box(0, 0), number=i) for i in range(once))
+    remarks = read_cvat_video(cvat(tracks, length=length)).remarks
+    expected = f"{once} of {once + others} tracks of walk are seen in one frame only: were they drawn in shape mode?"
+    assert [remark.startswith(expected) for remark in remarks] == [True] * said
+
+
+def test_values_of_occlusion_that_are_no_labels_are_noticed(cvat) -> None:
+    values = ("slight", "no_occlusion", "", "much")
+    shapes = [
+        polygon(t, "0,0;4,0;4,4", f'<attribute name="occlusion">{value}</attribute>') for t, value in enumerate(values)
+    ]
+    (remark,) = read_cvat_video(cvat(track(*shapes))).remarks
+    assert "occlusion of walk has 2 of 4 values that are no labels, such as 'slight'. Known are no_occlusion" in remark
+    assert not read_cvat_video(cvat(track(shapes[1], shapes[2]))).remarks
+
+
 def test_what_shows_nothing_is_counted(cvat) -> None:
     unseen, outside = track(box(0, 20)), track(box(0, 0, outside=1), number=1)
     notes = read_cvat_video(cvat(unseen + outside, length=2)).notes
