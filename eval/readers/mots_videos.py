@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -35,6 +35,9 @@ FOLDERS = ("gt", "instances", "img1", "masks", "default")
 
 LABELS_FILE = "labels.txt"
 
+_CALLED = ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES, start=1))
+BENCHMARK_CLASSES = f"Without {LABELS_FILE}, classes are called as in KITTI MOTS: {_CALLED}. Give --classes if wrong."
+
 _HIDDEN = (".", "__MACOSX")
 _FROM_ONE_FOLDERS = {"gt", "img1"}
 _CVAT_FRAME = re.compile(r"frame_[0-9]{6,}")
@@ -56,11 +59,12 @@ def read_mots_videos(
     """
     place = _Place.of(Path(folder))
     sequences = _sequences(place)
-    names = classes or _labels(place) or tuple(CLASSES)
-    return [
-        _video(name, images, place, names, None if frames is None else Path(frames) / name)
+    known = classes or _labels(place)
+    videos = [
+        _video(name, images, place, known or tuple(CLASSES), None if frames is None else Path(frames) / name)
         for name, images in sequences.items()
     ]
+    return videos if known else [replace(video, remarks=(BENCHMARK_CLASSES,)) for video in videos]
 
 
 @dataclass(frozen=True)

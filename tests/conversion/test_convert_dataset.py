@@ -183,6 +183,37 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    """MOTS images of one sequence, of classes 1 and 2."""
+    (tmp_path / "mots" / "walk").mkdir(parents=True)
+    Image.fromarray(np.array([[1001, 2002]], np.uint16)).save(tmp_path / "mots" / "walk" / "000000.png")
+    return tmp_path / "mots"
+
+
+def test_names_of_classes_may_have_spaces_around_them(run, masks: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "o.json"
+    assert run("mots-png", "ytvis", masks, "--classes", " person, guide dog", "--out", out) == 0
+    assert [category.name for category in read_ytvis(out).categories] == ["person", "guide dog"]
+    assert "KITTI" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("classes", ["person,,dog", "person,", ""])
+def test_a_class_without_a_name_is_refused(run, masks: Path, tmp_path: Path, capsys, classes: str) -> None:
+    assert run("mots-png", "ytvis", masks, "--classes", classes, "--out", tmp_path / "o.json") == 2
+    place = classes.split(",").index("") + 1
+    assert f"--classes {classes!r} has no name at place {place}" in capsys.readouterr().err
+
+
+def test_classes_that_are_named_as_the_benchmark_names_them_are_noted(run, masks: Path, tmp_path: Path, capsys) -> None:
+    assert run("mots-png", "ytvis", masks, "--out", tmp_path / "o.json") == 0
+    said = "Note: Without labels.txt, classes are called as in KITTI MOTS: 1 car, 2 pedestrian. Give --classes if wrong."
+    assert said in capsys.readouterr().out
+    (masks / "labels.txt").write_text("cat\ndog\n")
+    assert run("mots-png", "ytvis", masks, "--out", tmp_path / "o.json", "--overwrite") == 0
+    assert "KITTI" not in capsys.readouterr().out
+
+
 def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     mask = rle.encode(np.ones((2, 4), bool))
     track = {"video_id": 1, "category_id": 1, "iscrowd": 0, "segmentations": [mask], "bboxes": [[0, 0, 4, 2]]}

@@ -74,19 +74,20 @@ def read_videos(
         source: one of SOURCES.
         inputs: what holds them: files, or folders for labelme and mots-png, which takes zips as well.
         frames: folder with the pictures of each video in a folder of its name.
-        classes: of mots-png: names of classes 1, 2, ...
+        classes: of mots-png: names of classes 1, 2, ..., with or without spaces around them.
         shown: wraps what is iterated over, to show progress.
 
     Raises:
         SchemaError: a file does not fit its format, or two videos have one name.
-        InputError: an option that has no use here.
+        InputError: an option that has no use here, or a class without a name.
     """
     if classes is not None and source != "mots-png":
         raise InputError(f"Class names come with {source} files; only mots-png needs --classes.")
+    names = None if classes is None else _stripped(classes)
     readers: dict[str, Callable[[Path], list[AnnotatedVideo]]] = {
         "ytvis": lambda path: from_ytvis(read_ytvis(path)),
         "cvat-video": lambda path: [read_cvat_video(path, frames)],
-        "mots-png": lambda path: read_mots_videos(path, classes, frames),
+        "mots-png": lambda path: read_mots_videos(path, names, frames),
         "coco-track": read_coco_tracks,
         "labelme": lambda path: [read_labelme(path)],
         "jsonl": lambda path: [read_jsonl_video(path)],
@@ -94,6 +95,14 @@ def read_videos(
     videos = [video for path in shown(inputs, "read") for video in readers[source](path)]
     refuse_same_videos(videos)
     return videos
+
+
+def _stripped(classes: Sequence[str]) -> list[str]:
+    names = [name.strip() for name in classes]
+    if not all(names):
+        place = names.index("") + 1
+        raise InputError(f"--classes {','.join(classes)!r} has no name at place {place}. Write it as person,dog.")
+    return names
 
 
 def with_frames(video: AnnotatedVideo, frames: Path | None) -> AnnotatedVideo:
