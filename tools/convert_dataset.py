@@ -19,6 +19,7 @@ from typing import Any
 from rich.progress import track
 
 from eval.errors import EvalError
+from eval.readers.annotated_video import counted
 from vos_occ.datasets.conversion import SOURCES, TARGETS, Report, convert, read_videos
 from vos_occ.datasets.extraction import extracted_frames
 from vos_occ.results.output import require_new
@@ -33,7 +34,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="json of ytvis and coco-track, else a folder")
     parser.add_argument("--frames", type=Path, metavar="ROOT", help="folder with a folder of pictures per video")
     parser.add_argument(
-        "--media", nargs="+", type=Path, help="cvat-video: the video of each XML, to extract frames from"
+        "--media", nargs="+", type=Path, help="cvat-video, mots-png: the file of each video, to extract frames from"
     )
     parser.add_argument("--classes", type=lambda text: text.split(","), help="mots-png: names of classes 1, 2, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
@@ -41,8 +42,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if "ytvis" not in (args.source, args.target) and args.source != "jsonl":
         parser.error("one of --from and --to must be ytvis; go from one format to the other by way of it")
-    if args.media and (args.source != "cvat-video" or args.frames is None):
-        parser.error("--media goes with --from cvat-video and --frames")
+    if args.media and (args.source not in ("cvat-video", "mots-png") or args.frames is None):
+        parser.error("--media goes with --frames and --from cvat-video or mots-png")
     return args
 
 
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> Report:
     if not args.media:
         return convert(videos, args.target, args.out, args.frames, args.overwrite, shown)
     if len(args.media) != len(videos):
-        raise InputError(f"--media names {len(args.media)} files for {len(videos)} XML files. Give one for each.")
+        both = f"{counted(len(args.media), 'file')} for {counted(len(videos), 'video')}"
+        raise InputError(f"--media names {both} ({', '.join(video.name for video in videos)}). Give one for each.")
     with extracted_frames(args.media, args.frames, videos, args.overwrite, shown) as named:
         return convert(named, args.target, args.out, None, args.overwrite, shown)
 
@@ -70,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"convert_dataset: {error}", file=sys.stderr)
         return 2
     names = ", ".join(f"{number} {name}" for name, number in report.classes.items())
-    print(f"{report.videos} videos, {report.tracks} tracks, {report.masks} masks in {args.out}. Classes: {names}.")
+    found = ", ".join(counted(getattr(report, f"{noun}s"), noun) for noun in ("video", "track", "mask"))
+    print(f"{found} in {args.out}. Classes: {names}.")
     for note, count in report.notes.items():
         print(f"Note: {count} {note}.")
     for remark in report.remarks:

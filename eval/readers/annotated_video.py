@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class AnnotatedVideo:
         tracks: Its objects.
         source: Where it was read, for errors.
         source_frames: Number of each frame in the file that the video was taken from.
+        open_ended: Whether frames without objects may follow the last, as where they have no image and nothing says
+            how many there are.
         media: Name of the file that was annotated, where the format says it; else empty.
         notes: What the reader did that is worth a word (BOXES, VANISHED, EMPTY, FROM_ONE), and how often.
         remarks: What else is worth a word, in sentences.
@@ -75,6 +77,7 @@ class AnnotatedVideo:
     tracks: tuple[ObjectTrack, ...]
     source: str
     source_frames: Sequence[int] = ()
+    open_ended: bool = False
     media: str = ""
     notes: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -134,6 +137,20 @@ def refuse_same_videos(videos: Sequence[AnnotatedVideo]) -> None:
         first[video.name] = video.source
 
 
+def prolonged(video: AnnotatedVideo, length: int) -> AnnotatedVideo:
+    """The video with frames without objects at its end, up to a length."""
+    rest = (None,) * (length - video.length)
+    tracks = tuple(
+        replace(
+            track,
+            masks=track.masks + rest,
+            per_frame={name: values + rest for name, values in track.per_frame.items()},
+        )
+        for track in video.tracks
+    )
+    return replace(video, length=length, tracks=tracks, source_frames=range(length), open_ended=False)
+
+
 def file_name(text: str) -> str:
     """A text as the name of a file or folder, and never of one elsewhere."""
     name = text.replace("/", "_").replace("\\", "_").strip()
@@ -149,6 +166,11 @@ def video_stem(name: str) -> str:
     """Name of a video, or of a picture that is one, without the suffix of its file; `cam.1` has none."""
     stem, dot, suffix = name.rpartition(".")
     return stem if stem and (dot + suffix).lower() in (*VIDEOS, *PICTURES) else name
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: `1 video`, `2 videos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

@@ -165,6 +165,8 @@ def _video(
         classes={label: number for number, label in enumerate(names, start=1)},
         tracks=_tracks(rows, names, length),
         source=name,
+        source_frames=range(length),
+        open_ended=not pictures,
         notes=notes,
     )
 

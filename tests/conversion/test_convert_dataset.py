@@ -139,7 +139,7 @@ def test_names_that_a_coco_file_has_not_are_made_up_and_that_is_said(run, tmp_pa
 def test_what_was_guessed_filled_or_left_out_is_said(run, cvat, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("cvat-video", "ytvis", cvat(MOVING), "--out", tmp_path / "o.json") == 0
     said = capsys.readouterr().out
-    assert "1 videos, 1 tracks, 3 masks in" in said
+    assert "1 video, 1 track, 3 masks in" in said
     assert "Note: 3 frames are boxes, written as filled rectangles." in said
     assert "names of frames are made up" in said
     assert run("ytvis", "mots-png", tmp_path / "o.json", "--out", tmp_path / "mots") == 0
@@ -207,7 +207,7 @@ def test_a_class_without_a_name_is_refused(run, masks: Path, tmp_path: Path, cap
 
 def test_classes_that_are_named_as_the_benchmark_names_them_are_noted(run, masks: Path, tmp_path: Path, capsys) -> None:
     assert run("mots-png", "ytvis", masks, "--out", tmp_path / "o.json") == 0
-    said = "Note: Without labels.txt, classes are called as in KITTI MOTS: 1 car, 2 pedestrian. Give --classes if wrong."
+    said = "Note: Without labels.txt, classes are called as in KITTI MOTS: 1 car, 2 pedestrian."
     assert said in capsys.readouterr().out
     (masks / "labels.txt").write_text("cat\ndog\n")
     assert run("mots-png", "ytvis", masks, "--out", tmp_path / "o.json", "--overwrite") == 0
@@ -358,6 +358,42 @@ def test_a_file_of_another_name_or_a_longer_one_is_taken_with_a_note(run, export
     said = capsys.readouterr().out
     assert "renamed.gif' is given for street.xml, which is of a file 'street.gif'. Is it the same video?" in said
     assert "renamed.gif' goes on after frame 4, the last of street.xml. Is it the right video?" in said
+
+
+def masks_of(folder: Path, *frames: int) -> Path:
+    """MOTS images as CVAT names them, of the frames that have an object."""
+    folder.mkdir(parents=True)
+    for t in frames:
+        Image.fromarray(np.full((6, 8), 1001, np.uint16)).save(folder / f"frame_{t:06d}.png")
+    return folder
+
+
+def test_masks_of_a_video_get_its_frames_also_those_without_objects(run, tmp_path: Path, capsys) -> None:
+    masks, media, frames = masks_of(tmp_path / "mots" / "walk", 1, 2), film(tmp_path / "walk.gif"), tmp_path / "frames"
+    rest = ("--classes", "dog", "--frames", frames, "--out", tmp_path / "o.json")
+    assert run("mots-png", "ytvis", masks, "--media", media, *rest) == 0
+    dataset = read_ytvis(tmp_path / "o.json")
+    assert [mask is not None for mask in dataset.tracks[0].segmentations] == [False, True, True, False, False]
+    assert dataset.videos[0].file_names == tuple(f"walk/{path.name}" for path in sorted((frames / "walk").iterdir()))
+    assert (
+        "walk.gif' has 5 frames; those after frame 2, the last of walk, are without objects." in capsys.readouterr().out
+    )
+
+
+def test_a_video_that_ends_before_its_masks_is_refused(run, tmp_path: Path, capsys) -> None:
+    masks, media = masks_of(tmp_path / "mots" / "walk", 1, 5), film(tmp_path / "walk.gif")
+    rest = ("--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    assert run("mots-png", "ytvis", masks, "--media", media, *rest) == 2
+    assert "walk.gif' has 5 of the 6 frames of walk." in capsys.readouterr().err
+    assert not (tmp_path / "frames").exists()
+
+
+def test_there_is_a_file_for_every_video(run, tmp_path: Path, capsys) -> None:
+    for name in "ab":
+        masks_of(tmp_path / "mots" / name, 0)
+    rest = ("--media", film(tmp_path / "a.gif"), "--frames", tmp_path / "frames", "--out", tmp_path / "o.json")
+    assert run("mots-png", "ytvis", tmp_path / "mots", *rest) == 2
+    assert "--media names 1 file for 2 videos (a, b). Give one for each." in capsys.readouterr().err
 
 
 def test_a_video_whose_steps_end_with_it_is_not_called_longer(run, cvat, tmp_path: Path, capsys) -> None:

@@ -105,7 +105,7 @@ def test_images_are_called_as_the_pictures_of_the_task(tmp_path: Path) -> None:
 def test_results_become_a_task_of_cvat_and_come_back_as_annotations(results: Path, tmp_path: Path, capsys) -> None:
     assert run(results, "--from", "jsonl", "--to", "cvat-mots", "--out", tmp_path / "cvat") == 0
     said = capsys.readouterr().out
-    assert "1 videos, 2 tracks, 3 masks" in said and "2 tracks are without their scores" in said
+    assert "1 video, 2 tracks, 3 masks" in said and "2 tracks are without their scores" in said
     assert "made up" not in said
     expect_frames(tmp_path / "cvat" / "walk.zip")
     out = tmp_path / "train.json"

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from eval.readers.annotated_video import AnnotatedVideo, video_stem
+from eval.readers.annotated_video import AnnotatedVideo, prolonged, video_stem
 from vos_occ.media import VideoReader, open_video
 from vos_occ.results.output import reported, require_new, write_atomically
 from vos_occ.results.png_folder import remove_numbered
@@ -93,23 +93,32 @@ def _require_size(path: Path, reader: VideoReader, video: AnnotatedVideo) -> Non
 
 
 def _write_frames(path: Path, reader: VideoReader, folder: Path, video: AnnotatedVideo) -> AnnotatedVideo:
-    """Writes the frames that were annotated; one step beyond the last tells whether the file goes on."""
+    """Writes the frames that were annotated; one step beyond the last tells whether the file goes on.
+
+    Of a video that is open-ended all frames are written, and it is as long as its file.
+    """
     wanted = {number: t for t, number in enumerate(video.source_frames)}
     found, last = 0, video.source_frames[-1]
     following = last + (last - video.source_frames[-2] if len(wanted) > 1 else 1)
     remarks = list(_other_name(path, video))
     for frame in reader:
-        if frame.index in wanted:
+        t = frame.index if video.open_ended else wanted.get(frame.index)
+        if t is not None:
             picture = cv2.imencode(".jpg", frame.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-            write_atomically(folder / _picture(wanted[frame.index]), picture.tobytes())
+            write_atomically(folder / _picture(t), picture.tobytes())
             found += 1
-        if frame.index >= following:
+        if frame.index >= following and not video.open_ended:
             remarks.append(f"'{path}' goes on after frame {last}, the last of {video.source}. Is it the right video?")
             break
     if found < len(wanted):
         raise InputError(
             f"'{path}' has {found} of the {len(wanted)} frames of {video.source}. Give the video of this file."
         )
+    if found > video.length:
+        remarks.append(
+            f"'{path}' has {found} frames; those after frame {last}, the last of {video.source}, are without objects."
+        )
+        video = prolonged(video, found)
     names = tuple(f"{video.name}/{_picture(t)}" for t in range(video.length))
     return replace(video, frame_names=names, remarks=(*video.remarks, *remarks))
 
