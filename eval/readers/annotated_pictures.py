@@ -23,7 +23,8 @@ def pictures_in(folder: Path) -> list[str]:
     found = [path.name for path in paths if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
     if not found:
         raise SchemaError(
-            f"There are no pictures in '{folder}'. Put the frames of the video there, or leave out frames."
+            f"There are no pictures in '{folder}'. Put the frames of the video there, name its file by --media "
+            "(cvat-video and mots-png), or leave out --frames."
         )
     return sorted(found, key=natural_key)
 

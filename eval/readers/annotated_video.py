@@ -95,8 +95,10 @@ def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
     """The videos of a YouTube-VIS or OVIS file; a mask without a pixel is none.
 
     Raises:
-        SchemaError: It has no annotations, or two videos have one name.
+        SchemaError: It has no videos or no annotations.
     """
+    if not dataset.videos:
+        raise SchemaError(f"{dataset.path.name} has no videos to convert. Give the file that has them.")
     if not dataset.has_annotations:
         raise SchemaError(f"{dataset.path.name} has no annotations to convert. Give the file that has them.")
     names = {category.id: category.name for category in dataset.categories}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import SchemaError
+from eval.readers.annotated_inputs import refuse_zip
 from eval.readers.annotated_video import (
     BOXES,
     VANISHED,
@@ -37,8 +38,11 @@ def read_coco_tracks(path: str | Path) -> list[AnnotatedVideo]:
     Raises:
         SchemaError: There is no such file, or a record does not fit.
     """
+    refuse_zip(Path(path), "the json in it")
     document = load_object(path)
     images, names = read_images(document), categories(document)
+    if not images:
+        raise SchemaError(f"{document.file} has no images, and so no videos to convert. Give the file that has them.")
     if document.values.get("annotations") is None:
         raise SchemaError(f"{document.file} has no annotations to convert. Give the file that has them.")
     written = table(document, "annotations", lambda record: record)

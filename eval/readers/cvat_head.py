@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from eval.errors import SchemaError
+from eval.readers.annotated_inputs import refuse_torn_zip
 from eval.readers.annotated_pictures import picture_size
 from eval.readers.annotated_video import file_name, video_stem
 from eval.readers.archive import is_zip, list_members, read_members
@@ -23,6 +24,7 @@ def parse_cvat(path: Path) -> ElementTree.Element:
     """
     if not path.is_file():
         raise SchemaError(f"There is no file '{path}'. Check the path.")
+    refuse_torn_zip(path)
     data = path.read_bytes()
     if is_zip(path):
         members = [name for name in list_members(path) if PurePosixPath(name).name == "annotations.xml"]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import SchemaError
+from eval.readers.annotated_inputs import refuse_zip, require_there
 from eval.readers.annotated_video import (
     BOXES,
     PICTURES,
@@ -46,6 +47,8 @@ def read_labelme(folder: str | Path) -> AnnotatedVideo:
         SchemaError: There are none, or one does not fit.
     """
     folder = Path(folder)
+    require_there(folder)
+    refuse_zip(folder, "the folder of one video")
     there = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     files = {path.stem: path for path in there if path.suffix == ".json"}
     if not files:

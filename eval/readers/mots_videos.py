@@ -16,11 +16,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from eval.errors import SchemaError
+from eval.readers.annotated_inputs import refuse_torn_zip, require_there
 from eval.readers.annotated_pictures import pictures_in
 from eval.readers.annotated_video import (
     FROM_ONE,
     AnnotatedVideo,
     ObjectTrack,
+    counted,
     folder_name,
     natural_key,
 )
@@ -57,6 +59,8 @@ def read_mots_videos(
     Raises:
         SchemaError: There are none, an image does not fit, or nothing says of which frame it is.
     """
+    require_there(Path(folder))
+    refuse_torn_zip(Path(folder))
     place = _Place.of(Path(folder))
     sequences = _sequences(place)
     known = classes or _labels(place)
@@ -150,8 +154,8 @@ def _video(
     length = len(pictures) or max(places.values()) + 1
     if max(places[image.stem] for image in images) >= length:
         raise SchemaError(
-            f"Sequence '{name}' has an image '{images[-1].name}', but '{frames}' has {length} pictures and none of its "
-            "name. Give the pictures of these frames."
+            f"Sequence '{name}' has an image '{images[-1].name}', but '{frames}' has {counted(length, 'picture')} "
+            "and none of its name. Give the pictures of these frames."
         )
     contents = place.read(images)
     rows = parse_mots_png(((places[i.stem], i.stem, data) for i, data in zip(images, contents, strict=True)), name)

@@ -40,6 +40,9 @@ def read_video(record: Record) -> Video:
     files = record.values.get("file_names") or []
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise record.error("file_names", f"is {shown(files)}, expected a list of names", "Correct the record.")
+    if not files and "length" not in record.values:
+        cure = "Convert a COCO file of videos to YouTube-VIS format first (tools/convert_dataset.py)."
+        raise record.error("", "has neither length nor file_names", cure)
     length = record.integer("length") if "length" in record.values else len(files)
     if length < 1:
         raise record.error("length", f"is {length}, but a video has at least one frame", "Remove the video.")

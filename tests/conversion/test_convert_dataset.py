@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -212,6 +213,69 @@ def test_classes_that_are_named_as_the_benchmark_names_them_are_noted(run, masks
     (masks / "labels.txt").write_text("cat\ndog\n")
     assert run("mots-png", "ytvis", masks, "--out", tmp_path / "o.json", "--overwrite") == 0
     assert "KITTI" not in capsys.readouterr().out
+
+
+def absent(path: Path) -> None:
+    """Leaves nothing there."""
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("annotations.xml", "<annotations/>" * 99)
+
+
+def torn(path: Path) -> None:
+    zipped(path)
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def empty_coco(path: Path) -> None:
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+
+
+def empty_ytvis(path: Path) -> None:
+    path.write_text(json.dumps({"videos": [], "annotations": [], "categories": []}))
+
+
+@pytest.mark.parametrize(
+    ("source", "lay", "message"),
+    [
+        ("mots-png", absent, "There is no file or folder 'in.x'"),
+        ("labelme", absent, "There is no file or folder 'in.x'"),
+        ("labelme", zipped, "'in.x' is a zip. Unpack it and give the folder of one video."),
+        ("coco-track", zipped, "'in.x' is a zip. Unpack it and give the json in it."),
+        ("coco-track", torn, "'in.x' is a zip."),
+        ("ytvis", zipped, "'in.x' is a zip."),
+        ("cvat-video", torn, "'in.x' is no whole zip. Export it again"),
+        ("mots-png", torn, "'in.x' is no whole zip. Export it again"),
+        ("coco-track", empty_coco, "in.x has no images, and so no videos to convert."),
+        ("ytvis", empty_ytvis, "in.x has no videos to convert."),
+    ],
+)
+def test_what_is_no_file_of_its_format_at_all_is_called_what_it_is(
+    run, tmp_path: Path, capsys, monkeypatch, source: str, lay, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(Path("in.x"))
+    assert run(source, "ytvis" if source != "ytvis" else "coco-track", "in.x", "--out", "o.json") == 2
+    assert message in capsys.readouterr().err
+    assert not Path("o.json").exists()
+
+
+def test_frames_that_are_not_there_name_the_options(run, cvat, tmp_path: Path, capsys) -> None:
+    rest = ("--frames", tmp_path, "--out", tmp_path / "o.json")
+    assert run("cvat-video", "ytvis", cvat(MOVING), *rest) == 2
+    said = capsys.readouterr().err
+    assert "There are no pictures in" in said and "--media" in said and "leave out --frames." in said
+
+
+def test_track_ids_that_are_written_anew_are_not_called_left_out(run, cvat, tmp_path: Path, capsys) -> None:
+    first, second = cvat(MOVING, name="a.xml"), cvat(MOVING, name="b.xml")
+    second.write_text(second.read_text().replace("walk", "run"))
+    assert run("cvat-video", "ytvis", first, second, "--out", tmp_path / "o.json") == 0
+    assert run("ytvis", "coco-track", tmp_path / "o.json", "--out", tmp_path / "coco.json") == 0
+    assert "coco-track has no place for source; these" in capsys.readouterr().out
+    assert {found["track_id"] for found in json.loads((tmp_path / "coco.json").read_text())["annotations"]} == {1, 2}
 
 
 def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

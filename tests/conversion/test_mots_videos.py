@@ -188,7 +188,7 @@ def test_images_that_are_no_frames_are_refused(tmp_path: Path) -> None:
     (tmp_path / "frames" / "a").mkdir(parents=True)
     (tmp_path / "frames" / "a" / "x.jpg").touch()
     with pytest.raises(
-        SchemaError, match=r"has an image '000007.png', but '.*/frames/a' has 1 pictures and none of its"
+        SchemaError, match=r"has an image '000007.png', but '.*/frames/a' has 1 picture and none of its"
     ):
         read_mots_videos(tmp_path / "a", frames=tmp_path / "frames")
 

@@ -181,6 +181,11 @@ def test_a_test_set_without_annotations_is_read_but_not_scored(
         ("annotations", 5, r"annotations is 5, expected a list"),
         ("videos.1.id", 7, r"videos\[1\].id is 7, as that of videos\[0\]"),
         ("videos.0.length", 0, r"videos\[0\].length is 0, but a video has at least one frame"),
+        (
+            "videos.0",
+            {"id": 7, "name": "a", "width": 6, "height": 4},
+            r"videos\[0\] has neither length nor file_names .*Convert a COCO file of videos to YouTube-VIS",
+        ),
         ("videos.0.length", 2, r"videos\[0\].file_names has 3 entries, but length is 2"),
         ("videos.0.width", 0, r"videos\[0\].width is 0, expected at least 1"),
         ("videos.0.height", "4", r'videos\[0\].height is "4", expected an integer'),

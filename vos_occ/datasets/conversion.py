@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.readers.annotated_inputs import refuse_zip
 from eval.readers.annotated_pictures import pictures_in, refuse_other_sizes
-from eval.readers.annotated_video import AnnotatedVideo, from_ytvis, refuse_same_videos
+from eval.readers.annotated_video import AnnotatedVideo, counted, from_ytvis, refuse_same_videos
 from eval.readers.coco_tracks import read_coco_tracks
 from eval.readers.cvat import read_cvat_video
 from eval.readers.labelme import read_labelme
@@ -85,7 +86,7 @@ def read_videos(
         raise InputError(f"Class names come with {source} files; only mots-png needs --classes.")
     names = None if classes is None else _stripped(classes)
     readers: dict[str, Callable[[Path], list[AnnotatedVideo]]] = {
-        "ytvis": lambda path: from_ytvis(read_ytvis(path)),
+        "ytvis": _read_ytvis_videos,
         "cvat-video": lambda path: [read_cvat_video(path, frames)],
         "mots-png": lambda path: read_mots_videos(path, names, frames),
         "coco-track": read_coco_tracks,
@@ -95,6 +96,11 @@ def read_videos(
     videos = [video for path in shown(inputs, "read") for video in readers[source](path)]
     refuse_same_videos(videos)
     return videos
+
+
+def _read_ytvis_videos(path: Path) -> list[AnnotatedVideo]:
+    refuse_zip(path, "the json in it")
+    return from_ytvis(read_ytvis(path))
 
 
 def _stripped(classes: Sequence[str]) -> list[str]:
@@ -130,7 +136,8 @@ def _pictures_of(video: AnnotatedVideo, frames: Path) -> tuple[str, ...]:
     pictures = pictures_in(frames / video.name)
     if len(pictures) != video.length:
         raise InputError(
-            f"'{frames / video.name}' has {len(pictures)} pictures, but {video.source} is of {video.length} frames. "
+            f"'{frames / video.name}' has {counted(len(pictures), 'picture')}, but {video.source} is of "
+            f"{counted(video.length, 'frame')}. "
             "Extract every frame that was annotated, and no others."
         )
     return tuple(f"{video.name}/{name}" for name in pictures)

@@ -207,7 +207,7 @@ def _coco_objects(
 
 
 def _unsaid_in_coco(video: AnnotatedVideo) -> set[str]:
-    unsaid = {name for track in video.tracks for name in track.extra}
+    unsaid = {name for track in video.tracks for name in track.extra} - {"track_id"}  # which is written anew
     for track in video.tracks:
         for name, values in track.per_frame.items():
             hidden = zip(values, track.masks, strict=True)
