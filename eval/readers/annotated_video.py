@@ -7,13 +7,15 @@ and written from it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.errors import SchemaError
 from eval.readers.ytvis import Track, YtvisDataset
+from eval.readers.ytvis_tubes import Video
 from eval.rle import Rle, areas
 
 BOXES = "frames are boxes, written as filled rectangles"
@@ -22,6 +24,8 @@ EMPTY = "tracks are never seen and are left out"
 FROM_ONE = "sequences have no image 0 and are taken to count from 1; give --frames where they do not"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".mts", ".gif")
+
+Key = TypeVar("Key", bound=int | str)
 
 PER_FRAME = ("occlusion", "hidden", "in_front_of", "amodal_segmentations")
 """Facts of a frame that our own formats know by name; `in_front_of` holds ids of tracks of the video."""
@@ -104,14 +108,14 @@ def from_ytvis(dataset: YtvisDataset) -> list[AnnotatedVideo]:
     names = {category.id: category.name for category in dataset.categories}
     classes = {category.name: category.id for category in dataset.categories}
     tracks: dict[int, list[ObjectTrack]] = {video.id: [] for video in dataset.videos}
-    vanished = dict.fromkeys(tracks, 0)
+    called, vanished = _names(dataset.videos), dict.fromkeys(tracks, 0)
     for track in dataset.tracks:
         found = _object(track, names[track.category_id])
         tracks[track.video_id].append(found)
         vanished[track.video_id] += found.masks.count(None) - track.segmentations.count(None)
     return [
         AnnotatedVideo(
-            name=file_name(video.name or _folder(video.file_names) or str(video.id)),
+            name=file_name(called[video.id]),
             height=video.height,
             width=video.width,
             length=video.length,
@@ -164,6 +168,32 @@ def folder_name(folder: Path) -> str:
     return folder.name if folder.name.strip(".") else folder.resolve().name
 
 
+def parent_folder(name: str) -> str:
+    """What a file name says before its last slash or backslash."""
+    return name.replace("\\", "/").rpartition("/")[0]
+
+
+def short_names(folders: Mapping[Key, str]) -> dict[Key, str]:
+    """The last folder of each video, with as many of those above it as tell all apart: `A_img1`.
+
+    The id of a video counts as a folder where several lie in one.
+
+    Args:
+        folders: Of videos by id, or by themselves where videos have none.
+    """
+    shared = Counter(folders.values())
+    parts = {
+        key: [*folder.strip("/").split("/"), *([str(key)] if shared[folder] > 1 and isinstance(key, int) else [])]
+        for key, folder in folders.items()
+    }
+    joined: dict[Key, str] = {}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        joined = {key: "_".join(part[-depth:]) for key, part in parts.items()}
+        if len(set(joined.values())) == len(joined):
+            break
+    return joined
+
+
 def video_stem(name: str) -> str:
     """Name of a video, or of a picture that is one, without the suffix of its file; `cam.1` has none."""
     stem, dot, suffix = name.rpartition(".")
@@ -196,5 +226,9 @@ def _object(track: Track, label: str) -> ObjectTrack:
     return ObjectTrack(track.id, label, masks, track.iscrowd, per_frame, extra)
 
 
-def _folder(file_names: Sequence[str]) -> str:
-    return Path(file_names[0]).parent.name if file_names else ""
+def _names(videos: Sequence[Video]) -> dict[int, str]:
+    """Names of videos by id; those that are called as the folder of their frames are told apart by folders above."""
+    folders = {video.id: parent_folder(video.file_names[0]) for video in videos if video.file_names}
+    unnamed = {video.id for video in videos if video.name == folders.get(video.id, "").rpartition("/")[2]}
+    names = {video.id: video.name for video in videos}
+    return names | short_names({number: folder for number, folder in folders.items() if number in unnamed})

@@ -7,7 +7,7 @@ be those of Windows.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from eval.readers.annotated_video import (
     ObjectTrack,
     file_name,
     natural_key,
+    parent_folder,
+    short_names,
 )
 from eval.readers.coco import Annotation, Image, decode_annotations, read_images
 from eval.readers.record import Record, by_id, categories, load_object, refuse_strangers, table
@@ -71,9 +73,9 @@ def _videos(document: Record, images: Sequence[Image]) -> list[tuple[str, list[I
     records = [Record(v, f"images[{i}]", document.file) for i, v in enumerate(document.values["images"])]
     for record, image in zip(records, images, strict=True):
         known = record.values.get("video_id") is not None
-        key = record.integer("video_id") if known else _folder(image.file_name)
+        key = record.integer("video_id") if known else parent_folder(image.file_name)
         ordered[key].append((_time(record, image), image))
-    names = _names(document, {key: _folder(frames[0][1].file_name) for key, frames in ordered.items()})
+    names = _names(document, {key: parent_folder(frames[0][1].file_name) for key, frames in ordered.items()})
     return [(names[key], _in_order(names[key], frames, document.file)) for key, frames in ordered.items()]
 
 
@@ -83,32 +85,9 @@ def _names(document: Record, folders: Mapping[_Key, str]) -> dict[_Key, str]:
     if document.values.get("videos") is not None:
         own = dict(table(document, "videos", _named))
     names: dict[_Key, str] = {key: own[key] for key in folders if isinstance(key, int) and own.get(key)}
-    names |= _short_names({key: folder for key, folder in folders.items() if folder and key not in names})
+    names |= short_names({key: folder for key, folder in folders.items() if folder and key not in names})
     alone = {key: Path(document.file).stem if isinstance(key, str) else str(key) for key in folders}
     return {key: file_name(names.get(key) or alone[key]) for key in folders}
-
-
-def _short_names(folders: Mapping[_Key, str]) -> dict[_Key, str]:
-    """The last folder of each video, with as many of those above it as tell all apart: `A_img1`.
-
-    The id of a video counts as a folder where several lie in one.
-    """
-    shared = Counter(folders.values())
-    parts = {
-        key: [*folder.strip("/").split("/"), *([str(key)] if shared[folder] > 1 and isinstance(key, int) else [])]
-        for key, folder in folders.items()
-    }
-    joined: dict[_Key, str] = {}
-    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
-        joined = {key: "_".join(part[-depth:]) for key, part in parts.items()}
-        if len(set(joined.values())) == len(joined):
-            break
-    return joined
-
-
-def _folder(name: str) -> str:
-    """What a file name says before its last slash or backslash."""
-    return name.replace("\\", "/").rpartition("/")[0]
 
 
 def _named(record: Record) -> tuple[int, str]:

@@ -278,6 +278,32 @@ def test_track_ids_that_are_written_anew_are_not_called_left_out(run, cvat, tmp_
     assert {found["track_id"] for found in json.loads((tmp_path / "coco.json").read_text())["annotations"]} == {1, 2}
 
 
+@pytest.mark.parametrize(
+    ("folders", "named", "expected"),
+    [
+        (("A/img1", "B/img1"), ("", ""), ["A_img1.xml", "B_img1.xml"]),
+        (("A\\img1", "B\\img1"), ("", ""), ["A_img1.xml", "B_img1.xml"]),
+        (("A/img1", "A/img1"), ("", ""), ["1.xml", "2.xml"]),
+        (("A/img1", "B/img1"), ("walk", "run"), ["run.xml", "walk.xml"]),
+        (("A/img1", "B/img1"), ("walk", ""), ["img1.xml", "walk.xml"]),
+        (("", ""), ("", ""), ["1.xml", "2.xml"]),
+    ],
+)
+def test_videos_without_a_name_are_told_apart_by_their_folders(
+    run, tmp_path: Path, folders: tuple[str, str], named: tuple[str, str], expected: list[str]
+) -> None:
+    slash = "\\" if "\\" in folders[0] else "/"
+    videos = [
+        {"id": i, "width": 4, "height": 2, "length": 1, "file_names": [f"{folder}{slash}0.jpg" if folder else "0.jpg"]}
+        | ({"name": name} if name else {})
+        for i, (folder, name) in enumerate(zip(folders, named, strict=True), 1)
+    ]
+    content = {"videos": videos, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    assert run("ytvis", "cvat-video", tmp_path / "in.json", "--out", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == expected
+
+
 def test_overlaps_do_not_fit_into_mots_images(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     mask = rle.encode(np.ones((2, 4), bool))
     track = {"video_id": 1, "category_id": 1, "iscrowd": 0, "segmentations": [mask], "bboxes": [[0, 0, 4, 2]]}
@@ -340,7 +366,8 @@ def test_what_cannot_be_read_back_leaves_nothing_behind(run, tmp_path: Path, cap
     (tmp_path / "coco.json").write_text(json.dumps(content))
     (tmp_path / "o.json").write_text("mine")
     assert run("coco-track", "ytvis", tmp_path / "coco.json", "--out", tmp_path / "o.json", "--overwrite") == 2
-    assert 'annotations[0].occlusion[0] is "much", expected one of no_occlusion' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'annotations[0].occlusion[0] is "much", expected one of no_occlusion' in said and "(o.json)" in said
     assert (tmp_path / "o.json").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.errors import SchemaError
 from eval.readers.annotated_inputs import refuse_zip
 from eval.readers.annotated_pictures import pictures_in, refuse_other_sizes
 from eval.readers.annotated_video import AnnotatedVideo, counted, from_ytvis, refuse_same_videos
@@ -202,5 +203,8 @@ def _write_and_read_back(path: Path, videos: Sequence[AnnotatedVideo], overwrite
     require_new(path, overwrite, folder=False)
     with whole_file(path) as part:
         write_ytvis_videos(part, videos, overwrite=True)
-        found = [sum(mask is not None for mask in track.segmentations) for track in index_ytvis(part).tracks()]
+        try:
+            found = [sum(mask is not None for mask in track.segmentations) for track in index_ytvis(part).tracks()]
+        except SchemaError as error:  # which names a file that will be gone
+            raise SchemaError(str(error).replace(part.name, path.name)) from None
         assert (len(found), sum(found)) == _count(videos), f"{path}: {len(found)} tracks, {sum(found)} masks"
