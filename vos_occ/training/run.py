@@ -59,8 +59,8 @@ def train(
 
     Raises:
         UserError: config, data or checkpoint cannot be used, several processes are asked for where there is no GPU, or
-            `work_dir` holds checkpoints; `Stopped` after SIGINT or
-            SIGTERM, with a checkpoint of the last step; `NotFiniteError` when a loss is nan or infinite.
+            `work_dir` holds checkpoints; `Stopped` after SIGINT or SIGTERM, with a checkpoint of the last step;
+            `NotFiniteError` when a loss is nan or infinite.
         EvalError: an annotation file is not of its format, or what validation wrote cannot be scored.
     """
     from vos_occ.validation.config import complete_validation  # with metrics, which whoever loads a model needs not
